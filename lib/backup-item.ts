@@ -1,0 +1,251 @@
+import { Readable } from 'node:stream'
+import { type Capture, ChangedWhileRead, type Stream, type Survey } from './capture/capture.ts'
+import { type Copy, type KnownCopy, listCopies, newestGood, readCopy } from './copies.ts'
+import { fanOut } from './fan-out.ts'
+import { messageOf } from './message.ts'
+import { ladder, makeStamp, readArchiveName, recordName, type StampUnit } from './naming.ts'
+import type { Job, Plan, Target } from './plan.ts'
+import { makeRecord } from './record.ts'
+import type { StoreOutcome } from './report.ts'
+import {
+  type AppendOnlyStore,
+  KeyExists,
+  type Receipt,
+  type RotatingStore,
+  StoreError,
+} from './stores/store.ts'
+
+/** One item on its way into its stores. */
+export interface ItemRun {
+  plan: Plan
+  job: Job
+  capture: Capture
+  stores: Map<Target, AppendOnlyStore>
+  acceptShrink: boolean
+  /** Given how many bytes of the archive were taken, as they are. */
+  onBytes(bytes: number): void
+}
+
+export interface ItemResult {
+  outcomes: Map<Target, StoreOutcome>
+  warnings: string[]
+  /** Why nothing was there to be backed up, though nothing was required. */
+  absent?: string
+}
+
+/** A target that needs new content, and the name that it shall have there. */
+interface Writing {
+  target: Target
+  store: AppendOnlyStore
+  previous: KnownCopy | undefined
+  place: Place
+}
+
+/** A free key, or one whose archive is to be replaced. */
+interface Place {
+  key: string
+  over: boolean
+}
+
+/**
+ * Backs one item up into all its stores: the sources are read at most once, and not at all where nothing changed.
+ * What fails in one store is that store's outcome alone. Throws CaptureError when the sources are no backup.
+ */
+export async function backUpItem(run: ItemRun): Promise<ItemResult> {
+  const survey = await run.capture.survey()
+  if (survey.state === 'absent') return { outcomes: new Map(), warnings: [], absent: survey.reason }
+  const result: ItemResult = { outcomes: new Map(), warnings: [] }
+  const writings: Writing[] = []
+  for (const [target, store] of run.stores) {
+    try {
+      const step = await prepare(run, target, store, survey)
+      if ('status' in step) result.outcomes.set(target, step)
+      else writings.push(step)
+    } catch (error) {
+      result.outcomes.set(target, failure(error))
+    }
+  }
+  await capture(run, survey, writings, result)
+  return result
+}
+
+/**
+ * What to do in one store: nothing more (with its outcome), or a writing. Unchanged content writes nothing, but on SFS a
+ * new day gets a name of its own for the same bytes.
+ */
+async function prepare(
+  run: ItemRun,
+  target: Target,
+  store: AppendOnlyStore,
+  survey: Survey & { state: 'there' },
+): Promise<StoreOutcome | Writing> {
+  const { item } = run.job
+  const { now } = run.plan
+  const room = await store.probe()
+  if (rotates(store)) await mend(store, target.folder, item)
+  const copies = await listCopies(store, target.folder, item)
+  const previous = await newestGood(store, copies, now)
+  const place = await placeFor(run, target, store, copies)
+  if (previous?.record.fingerprint === survey.fingerprint) {
+    const today = makeStamp(now, target.stamp as StampUnit)
+    if (!rotates(store) || previous.stamp.startsWith(today)) return unchanged(previous, previous.key)
+    if (!place.over) {
+      const record = {
+        ...previous.record,
+        time: now,
+        archive: baseName(place.key),
+        bytes: previous.bytes as number,
+      }
+      await store.link(previous.key, place.key, makeRecord(record))
+      return unchanged(previous, place.key)
+    }
+  }
+  const needed = previous?.bytes ?? 0
+  if (room.freeBytes !== undefined && room.freeBytes < needed) {
+    throw new StoreError(
+      `${store.name}: no room: ${room.freeBytes} bytes free, about ${needed} needed. Free some, or make the store larger`,
+    )
+  }
+  return { target, store, previous, place }
+}
+
+function unchanged({ bytes, record: { sha256 } }: KnownCopy, key: string): StoreOutcome {
+  return { status: 'unchanged', key, bytes: bytes as number, sha256 }
+}
+
+/** Reads the sources into every writing at once; once more where something changed meanwhile or a name was lost to another run. */
+async function capture(
+  run: ItemRun,
+  survey: Survey & { state: 'there' },
+  writings: Writing[],
+  result: ItemResult,
+): Promise<void> {
+  let pending = writings
+  let acceptChanges = false
+  for (let attempt = 1; pending.length > 0; attempt++) {
+    const stream = run.capture.open(acceptChanges)
+    const bodies = fanOut(
+      stream.body,
+      pending.map((writing) => (bytes: number) => admit(run, writing, bytes)),
+      run.onBytes,
+    )
+    const endings = await Promise.allSettled(
+      pending.map((writing, index) =>
+        write(run, writing, bodies[index] as Readable, survey.fingerprint, stream),
+      ),
+    )
+    const changed = stream.body.errored instanceof ChangedWhileRead
+    const again: Writing[] = []
+    for (const [index, ending] of endings.entries()) {
+      const writing = pending[index] as Writing
+      if (ending.status === 'fulfilled') {
+        const { key, bytes, sha256 } = ending.value
+        result.outcomes.set(writing.target, { status: 'stored', key, bytes, sha256 })
+      } else if (changed && !acceptChanges) again.push(writing)
+      else if (ending.reason instanceof KeyExists && attempt < 4) again.push(await elsewhere(run, writing))
+      else result.outcomes.set(writing.target, failure(ending.reason))
+    }
+    acceptChanges ||= changed
+    pending = again
+    if (pending.length === 0) result.warnings.push(...stream.warnings, ...changeWarnings(stream))
+  }
+}
+
+/** Law 5: an archive of less than half of its predecessor is a failure, unless the operator says otherwise. */
+function admit({ acceptShrink, job }: ItemRun, { previous, store }: Writing, bytes: number): void {
+  const before = previous?.bytes ?? 0
+  if (bytes * 2 >= before || acceptShrink) return
+  throw new StoreError(
+    `${store.name}: ${job.item} shrank from ${before} to ${bytes} bytes; ${previous?.key} stays the newest. ` +
+      'If that is right, run once with --accept-shrink',
+  )
+}
+
+async function write(
+  run: ItemRun,
+  { store, place }: Writing,
+  body: Readable,
+  fingerprint: string,
+  stream: Stream,
+): Promise<Receipt> {
+  const { plan, job } = run
+  const record = ({ bytes, sha256 }: Receipt) =>
+    makeRecord({
+      archive: baseName(place.key),
+      item: job.item,
+      host: job.host,
+      environment: plan.environment,
+      time: plan.now,
+      bytes,
+      sha256,
+      fingerprint,
+      changed: stream.changed,
+    })
+  if (rotates(store))
+    return place.over ? store.replace(place.key, body, record) : store.createPair(place.key, body, record)
+  const receipt = await store.create(place.key, body)
+  try {
+    await store.create(recordName(place.key), Readable.from([Buffer.from(record(receipt))]))
+  } catch (error) {
+    throw new StoreError(
+      `${store.name}: ${place.key} is stored whole, but its record could not be (${messageOf(error)}); until \`verify --adopt\` writes one, it does not count`,
+      { cause: error },
+    )
+  }
+  return receipt
+}
+
+/** A name for new content: on SFS the day's own file again, unless it is not ours to replace; else the first free rung of the ladder. */
+async function placeFor(
+  run: ItemRun,
+  target: Target,
+  store: AppendOnlyStore,
+  copies: readonly Copy[],
+): Promise<Place> {
+  for (const { name } of ladder(run.job.item, run.plan.now, target.stamp as StampUnit)) {
+    const key = target.folder + name
+    const there = copies.find((copy) => copy.key === key)
+    if (!there) return { key, over: false }
+    if (!rotates(store)) continue
+    // Without a record it may be anybody's, even half written; from the future it is newer than what we have.
+    const known = await readCopy(store, there)
+    if (known && known.time <= run.plan.now) return { key, over: true }
+  }
+  throw new StoreError(
+    `${store.name}: every name for this minute is taken, and nothing is overwritten: run again in a minute`,
+  )
+}
+
+/** After a name was lost to another run: what is there now decides which is next. */
+async function elsewhere(run: ItemRun, writing: Writing): Promise<Writing> {
+  const { store, target } = writing
+  const copies = await listCopies(store, target.folder, run.job.item)
+  return { ...writing, place: await placeFor(run, target, store, copies) }
+}
+
+/** Finishes what a killed run left half-way between an archive and its record. */
+async function mend(store: RotatingStore, folder: string, item: string): Promise<void> {
+  for await (const { key } of store.list(`${folder}${item}-`)) {
+    const archive = key.endsWith('.sha256.next') ? key.slice(0, -'.sha256.next'.length) : undefined
+    if (archive && readArchiveName(item, archive.slice(folder.length))) await store.mend(archive)
+  }
+}
+
+function rotates(store: AppendOnlyStore): store is RotatingStore {
+  return 'replace' in store
+}
+
+function changeWarnings({ changed }: Stream): string[] {
+  if (changed.length === 0) return []
+  return [
+    `${changed.length} changed while being read, twice; noted in the record: ${changed.slice(0, 3).join(', ')}${changed.length > 3 ? ', …' : ''}`,
+  ]
+}
+
+function failure(error: unknown): StoreOutcome {
+  return { status: 'failed', error: messageOf(error) }
+}
+
+function baseName(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1)
+}

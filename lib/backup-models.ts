@@ -1,0 +1,147 @@
+import { Readable } from 'node:stream'
+import { listModels, type Model, type ModelListing, type ModelSource, readModel } from './capture/models.ts'
+import { fanOut } from './fan-out.ts'
+import type { Host } from './hosts/host.ts'
+import { messageOf } from './message.ts'
+import { recordName } from './naming.ts'
+import type { Job, Plan, Target } from './plan.ts'
+import { makeRecord } from './record.ts'
+import type { FileOutcome, StoreOutcome } from './report.ts'
+import type { S3Store } from './stores/s3.ts'
+import type { Receipt } from './stores/store.ts'
+
+export interface ModelsRun {
+  plan: Plan
+  job: Job
+  source: ModelSource
+  host: Host
+  stores: Map<Target, S3Store>
+  /** Bytes of all the models that some store lacks, before the first is sent. */
+  onTotal(bytes: number): void
+  onBytes(bytes: number): void
+  onFile(store: string, outcome: FileOutcome): void
+}
+
+/**
+ * Adds to each object store the models that it lacks, under their own names. A model that is there with its size counts as there; one
+ * with another size is a failure and is not touched. What a killed run had sent already is compared and not sent again.
+ * Throws CaptureError when there are no models at all.
+ */
+export async function backUpModels(
+  run: ModelsRun,
+): Promise<{ outcomes: Map<Target, StoreOutcome>; warnings: string[] }> {
+  const listing = await listModels(run.host, run.source)
+  const shelves = await Promise.all([...run.stores].map(([target, store]) => openShelf(target, store)))
+  const lacking = listing.models.map((model) => ({
+    model,
+    shelves: shelves.filter((shelf) => lacks(shelf, model)),
+  }))
+  run.onTotal(lacking.reduce((sum, one) => sum + (one.shelves.length > 0 ? one.model.bytes : 0), 0))
+  for (const { model, shelves: into } of lacking) if (into.length > 0) await send(run, model, into)
+  return {
+    outcomes: new Map(shelves.map((shelf) => [shelf.target, outcomeOf(shelf, listing)])),
+    warnings: warningsOf(listing, run.source),
+  }
+}
+
+/** One store while the models are brought to it. */
+interface Shelf {
+  target: Target
+  store: S3Store
+  /** Sizes by key, as the store has them. */
+  there: Map<string, number>
+  files: FileOutcome[]
+  error?: string
+}
+
+async function openShelf(target: Target, store: S3Store): Promise<Shelf> {
+  const shelf: Shelf = { target, store, there: new Map(), files: [] }
+  try {
+    await store.probe()
+    for await (const { key, bytes } of store.list(target.folder))
+      shelf.there.set(key.slice(target.folder.length), bytes)
+  } catch (error) {
+    shelf.error = messageOf(error)
+  }
+  return shelf
+}
+
+/** Also notes what is there already, and what is there as something else. */
+function lacks(shelf: Shelf, { path, bytes }: Model): boolean {
+  if (shelf.error !== undefined) return false
+  const stored = shelf.there.get(path)
+  if (stored === undefined) return true
+  const key = shelf.target.folder + path
+  if (stored === bytes) shelf.files.push({ key, bytes, status: 'unchanged' })
+  else {
+    const error = `${shelf.store.name}: ${key} is there with ${stored} bytes, the model has ${bytes}: it was not touched; give the new model a name of its own`
+    shelf.files.push({ key, bytes, status: 'failed', error })
+  }
+  return false
+}
+
+/** Reads the model once, into every store that lacks it. */
+async function send(run: ModelsRun, model: Model, shelves: Shelf[]): Promise<void> {
+  const bodies = fanOut(
+    readModel(run.host, run.source, model),
+    shelves.map(() => () => {}),
+  )
+  await Promise.all(
+    shelves.map(async (shelf, index) => {
+      const body = bodies[index] as Readable
+      const key = shelf.target.folder + model.path
+      let outcome: FileOutcome
+      try {
+        const source = { bytes: model.bytes, open: () => body }
+        // With several stores the bytes of each are counted once, by the first.
+        const onBytes = index === 0 ? run.onBytes : () => {}
+        const receipt = await shelf.store.createFrom(key, source, { onBytes })
+        await shelf.store.create(recordName(key), Readable.from([Buffer.from(recordOf(run, receipt))]))
+        outcome = { key, bytes: receipt.bytes, sha256: receipt.sha256, status: 'stored' }
+      } catch (error) {
+        outcome = { key, bytes: model.bytes, status: 'failed', error: messageOf(error) }
+      } finally {
+        body.destroy()
+      }
+      shelf.files.push(outcome)
+      run.onFile(shelf.target.store, outcome)
+    }),
+  )
+}
+
+function recordOf({ plan, job }: ModelsRun, { key, bytes, sha256 }: Receipt): string {
+  const archive = key.slice(key.lastIndexOf('/') + 1)
+  return makeRecord({
+    archive,
+    item: job.item,
+    host: job.host,
+    environment: plan.environment,
+    time: plan.now,
+    bytes,
+    sha256,
+  })
+}
+
+function outcomeOf({ error, files }: Shelf, listing: ModelListing): StoreOutcome {
+  if (error !== undefined) return { status: 'failed', error }
+  const failures = [
+    ...files.flatMap((file) => file.error ?? []),
+    ...listing.broken.map(
+      (path) => `${path} is a link to nowhere, or its name cannot be one in a bucket: it is not backed up`,
+    ),
+  ]
+  const stored = files.filter(({ status }) => status === 'stored')
+  return {
+    status: failures.length > 0 ? 'failed' : stored.length > 0 ? 'stored' : 'unchanged',
+    bytes: stored.reduce((sum, { bytes }) => sum + bytes, 0),
+    files: files.sort((a, b) => (a.key < b.key ? -1 : 1)),
+    ...(failures.length > 0 ? { error: failures.join('; ') } : {}),
+  }
+}
+
+function warningsOf({ others }: ModelListing, { extension, folders }: ModelSource): string[] {
+  if (others.length === 0) return []
+  return [
+    `no rule covers ${others.join(', ')}: only ${extension} files in ${folders.join(', ')} are backed up`,
+  ]
+}

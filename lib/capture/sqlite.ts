@@ -1,0 +1,32 @@
+/**
+ * Bash for packScript: a database that others write to is taken through sqlite3, which copies a consistent state.
+ * `stage_databases PATTERN…` puts such copies below $stage/$staged_root, with the mode, owner and times of the original, and their
+ * paths into the array `databases`. What sqlite3 cannot read, or where the tool or the room for copies is missing, goes into the
+ * archive as the files that it is.
+ *
+ * A database in WAL mode without its -wal file is open nowhere: it is consistent as it lies, and opening it would
+ * write beside it.
+ */
+export const stageDatabases = `
+staged_root=comfyume-staged-database
+databases=()
+stage_databases() {
+  local prune=() pattern file copy
+  for pattern in "$@"; do prune+=(-o -path "$pattern"); done
+  while IFS= read -r -d '' file; do
+    [[ $(head -c 15 -- "$file" | tr -d '\\0') == 'SQLite format 3' ]] || continue
+    [[ -e $file-wal || $(od -An -tu1 -j18 -N1 -- "$file") -ne 2 ]] || continue
+    copy=$stage/$staged_root/$file
+    mkdir -p -- "\${copy%/*}" && cp -a --attributes-only -- "$file" "$copy" || continue
+    if sqlite3 -readonly "$file" '.timeout 10000' ".backup main '$stage/database'" && cat "$stage/database" >"$copy"; then
+      touch -r "$file" -- "$copy"
+      databases+=("$file")
+    fi
+    rm -f -- "$stage/database"
+  done < <(find "\${paths[@]}" -xdev \\( -false "\${prune[@]}" \\) -prune -o -type f -size +0 \\
+    \\( -name '*.db' -o -name '*.sqlite' -o -name '*.sqlite3' \\) -print0)
+} >/dev/null 2>&1
+`
+
+/** Shared memory of open databases: rebuilt by whoever opens them, changed by whoever reads them. */
+export const sqliteSharedMemory = ['*.db-shm', '*.sqlite-shm', '*.sqlite3-shm']

@@ -1,0 +1,40 @@
+import type { Flag } from './flags.ts'
+
+export interface Manual {
+  command: string
+  /** One line: what it does. */
+  summary: string
+  /** When and how to use it. */
+  description: string
+  flags: readonly Flag[]
+  examples: readonly { command: string; what: string }[]
+  settings: readonly string[]
+  exits: readonly { code: number; what: string }[]
+}
+
+/** A command's --help, as a page of plain text. */
+export function helpText(manual: Manual): string {
+  const flags = manual.flags.map(
+    ({ name, value, help }) => [`--${name}${value ? ` ${value}` : ''}`, help] as const,
+  )
+  return [
+    `${manual.command}: ${manual.summary}`,
+    section('Usage', `  tsx scripts/${manual.command}.ts [flags]`),
+    manual.description.trim(),
+    section('Flags', table(flags)),
+    section('Examples', manual.examples.map(({ command, what }) => `  ${what}:\n    ${command}`).join('\n')),
+    section('Settings (environment, or .env beside package.json)', `  ${manual.settings.join('\n  ')}`),
+    section('Exit codes', table(manual.exits.map(({ code, what }) => [String(code), what]))),
+  ].join('\n\n')
+}
+
+function section(title: string, text: string): string {
+  return `${title}\n${text}`
+}
+
+function table(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2
+  return rows
+    .map(([left, right]) => `  ${left.padEnd(width)}${right.replaceAll('\n', `\n  ${' '.repeat(width)}`)}`)
+    .join('\n')
+}

@@ -1,0 +1,72 @@
+import { text } from 'node:stream/consumers'
+import {
+  archiveOfRecord,
+  compareStamps,
+  readArchiveName,
+  recordName,
+  type Stamp,
+  stampTime,
+} from './naming.ts'
+import { type ArchiveRecord, readRecord } from './record.ts'
+import type { AppendOnlyStore } from './stores/store.ts'
+
+/** A dated archive of one item in one store, or the record of one whose archive is gone. */
+export interface Copy {
+  /** Of the archive. */
+  key: string
+  stamp: Stamp
+  /** Of the archive; absent when only its record is there. */
+  bytes?: number
+  /** Of the record; absent for an archive that has none. */
+  recordKey?: string
+}
+
+/** A copy with its record read, and the cheap check made: the archive is there with the size that the record gives. */
+export interface KnownCopy extends Copy {
+  record: ArchiveRecord
+  /** The record's; for a record that has none, the start of the stamp's period. */
+  time: Date
+  good: boolean
+}
+
+/** Every dated copy of an item in a store, newest stamp first. What is not exactly this item's is not among them. */
+export async function listCopies(store: AppendOnlyStore, folder: string, item: string): Promise<Copy[]> {
+  const copies = new Map<string, Copy>()
+  const copyOf = (key: string): Copy | undefined => {
+    const name = readArchiveName(item, key.slice(folder.length))
+    if (name?.kind !== 'dated') return undefined
+    const copy = copies.get(key) ?? { key, stamp: name.stamp }
+    copies.set(key, copy)
+    return copy
+  }
+  for await (const entry of store.list(`${folder}${item}-`)) {
+    const archive = archiveOfRecord(entry.key)
+    const copy = copyOf(archive ?? entry.key)
+    if (copy && archive) copy.recordKey = entry.key
+    else if (copy) copy.bytes = entry.bytes
+  }
+  return [...copies.values()].sort((a, b) => compareStamps(b.stamp, a.stamp))
+}
+
+/** Reads the record of a copy. Undefined when it has none, or one that cannot be read or is another archive's. */
+export async function readCopy(store: AppendOnlyStore, copy: Copy): Promise<KnownCopy | undefined> {
+  if (copy.recordKey === undefined) return undefined
+  const record = readRecord(await text(await store.open(copy.recordKey)))
+  if (record === undefined || recordName(record.archive) !== copy.recordKey.split('/').pop()) return undefined
+  const good = copy.bytes !== undefined && (record.bytes === undefined || record.bytes === copy.bytes)
+  return { ...copy, record, time: record.time ?? stampTime(copy.stamp), good }
+}
+
+/** The newest copy that passes the cheap check and is not from the future. */
+export async function newestGood(
+  store: AppendOnlyStore,
+  copies: readonly Copy[],
+  now: Date,
+): Promise<KnownCopy | undefined> {
+  for (const copy of copies) {
+    if (stampTime(copy.stamp) > now) continue
+    const known = await readCopy(store, copy)
+    if (known?.good && known.time <= now) return known
+  }
+  return undefined
+}

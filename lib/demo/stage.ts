@@ -1,0 +1,75 @@
+import { mkdir, mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { carryOut, type Watcher } from '../backup.ts'
+import { openHosts } from '../hosts/open.ts'
+import { makePlan, type Plan } from '../plan.ts'
+import type { Report } from '../report.ts'
+import { selectItems } from '../select.ts'
+import { readSettings, type Settings } from '../settings.ts'
+import { openSfs } from '../stores/open.ts'
+import type { RotatingStore } from '../stores/store.ts'
+import type { Narrator } from './narrator.ts'
+import type { Stock } from './stock.ts'
+
+/** Where the demo plays: a scratch folder with a Verda and its share in it, and a clock of its own. */
+export interface Stage {
+  folder: string
+  /** The root of the small Verda's files. */
+  verda: string
+  settings: Settings
+  sfs: RotatingStore
+  weeks: number
+  say: Narrator
+  /** The simulated time of the last run. */
+  now: Date
+  /** What was there before the instance was lost. */
+  before: Stock
+}
+
+/** An empty stage in a new folder. No setting of this machine is read: the demo touches nothing of a real installation. */
+export async function openStage(weeks: number, say: Narrator): Promise<Stage> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'comfyume-demo-'))
+  const verda = path.join(folder, 'verda')
+  const share = path.join(folder, 'sfs')
+  await mkdir(verda)
+  await mkdir(share)
+  const settings = readSettings({ VERDA_ROOT: verda, SFS_ROOT: share, SFS_REQUIRE_MOUNT: '0' })
+  return { folder, verda, settings, sfs: openSfs(settings), weeks, say, now: new Date(0), before: new Map() }
+}
+
+/** What one line of Verda's crontab asks for: the default set, or items by name. */
+export function planRun({ settings }: Stage, now: Date, only?: string[]): Plan {
+  return makePlan(
+    'backup-cron',
+    selectItems({ command: 'backup-cron', ...(only ? { only } : {}) }),
+    settings,
+    now,
+  )
+}
+
+/** A run of backup-cron at a simulated time: the same plan, the same way through it. */
+export async function backUp(stage: Stage, plan: Plan, watch: Watcher = silent): Promise<Report> {
+  const { settings, sfs } = stage
+  const hosts = openHosts(settings, 'backup-cron')
+  stage.now = plan.now
+  return carryOut(plan, {
+    settings,
+    locks: { held: new Set(), busy: new Map(), release: async () => {} },
+    host: (name) => hosts.get(name),
+    store: () => sfs,
+    acceptShrink: false,
+    watch,
+    clock: () => plan.now,
+  })
+}
+
+const silent: Watcher = {
+  itemStarted() {},
+  total() {},
+  bytes() {},
+  fileDone() {},
+  itemDone() {},
+  rotated() {},
+  problem() {},
+}

@@ -1,0 +1,38 @@
+import type { CommandName, HostName } from '../inventory.ts'
+import type { Settings } from '../settings.ts'
+import type { Host } from './host.ts'
+import { localHost } from './local.ts'
+import { sshHost } from './ssh.ts'
+
+/** Where each command runs: backup-cron on Verda itself, the others on Mello. */
+const home: Record<CommandName, HostName> = {
+  'backup-cron': 'verda',
+  'backup-verda': 'mello',
+  'backup-mello': 'mello',
+}
+
+/** The hosts as a command sees them: its own machine, and Verda behind ssh unless VERDA_SSH is `local`. Each is opened when it is first asked for. */
+export function openHosts(
+  settings: Settings,
+  command: CommandName,
+): { get(name: HostName): Host; close(): Promise<void> } {
+  const opened = new Map<HostName, Host>()
+  const open = (name: HostName): Host => {
+    const root = settings.roots[name]
+    if (name === home[command]) return localHost({ name, root })
+    if (name === 'verda' && settings.verdaSsh !== 'local')
+      return sshHost({ name, root, destination: settings.verdaSsh })
+    // Verda's files belong to root; those of a drill, below a folder of its own, to whoever runs it.
+    return localHost({ name, root, sudo: root === '/' && process.getuid?.() !== 0 })
+  }
+  return {
+    get(name) {
+      const host = opened.get(name) ?? open(name)
+      opened.set(name, host)
+      return host
+    },
+    async close() {
+      await Promise.all([...opened.values()].map((host) => host.close()))
+    },
+  }
+}

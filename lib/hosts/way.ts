@@ -1,0 +1,45 @@
+import type { ChildProcessByStdio } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
+import type { Host, HostError, Outcome } from './host.ts'
+import type { Command } from './script.ts'
+import { scriptStream } from './stream.ts'
+
+export type Child = ChildProcessByStdio<Writable, Readable, Readable>
+
+/** What is known of a script whose end was not heard of. */
+export interface Lost {
+  /** Whether the script itself had begun. */
+  begun: boolean
+  code: number | null
+  signal: NodeJS.Signals | null
+  /** What was printed: standard error, and anything on standard output before the script began. */
+  said: string
+}
+
+/** How one kind of host starts a command, and what it says when that command's end was not heard of. */
+export interface Way {
+  name: string
+  /** Spawns in a process group of its own, with three pipes. Throws HostError when there is no way to the host. */
+  start(command: Command): Promise<Child>
+  explain(lost: Lost): HostError
+  close(): Promise<void>
+}
+
+/** A host, once it is known how a command is started there. */
+export function hostBy(way: Way, root: string): Host {
+  return {
+    name: way.name,
+    root: root.replace(/(?<=.)\/+$/, ''),
+    stream: (script, args, judge, options) => scriptStream(way, script, args, judge, options),
+    async run(script, args, options) {
+      let outcome: Outcome = { exitCodes: [], stderr: '' }
+      const judge = (heard: Outcome) => {
+        outcome = heard
+      }
+      const chunks: Buffer[] = []
+      for await (const chunk of scriptStream(way, script, args, judge, options)) chunks.push(chunk)
+      return { ...outcome, stdout: Buffer.concat(chunks) }
+    },
+    close: () => way.close(),
+  }
+}

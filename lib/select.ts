@@ -1,0 +1,82 @@
+import { type CommandName, type Item, items, type StoreName, stores } from './inventory.ts'
+
+/** What an operator asked a backup command for. */
+export interface Request {
+  command: CommandName
+  /** Items or groups by name; absent: the command's default set. */
+  only?: string[]
+  /** Absent: every store of each item. */
+  to?: string[]
+  quick?: boolean
+}
+
+export interface Selected {
+  item: Item
+  stores: StoreName[]
+  /** Why nothing is to be done with it after all. */
+  leftOut?: string
+}
+
+/** Flags that cannot be meant. The message lists what can be. */
+export class RequestError extends Error {
+  override name = 'RequestError'
+}
+
+/**
+ * The items of a request in the inventory's order, each with the stores that its command and `to` leave it.
+ * An item whose stores are all left out by `to` says so. Throws RequestError for names that this command does not know.
+ */
+export function selectItems(request: Request): Selected[] {
+  const own = items.filter((item) => item.commands[request.command])
+  checkNames('--only', request.only, namesOf(own), `${request.command} backs up`)
+  checkNames(
+    '--to',
+    request.to,
+    withFollowers(own.flatMap((item) => item.commands[request.command]?.to ?? [])),
+    `${request.command} writes to`,
+  )
+  const wanted = (item: Item): boolean => {
+    const when = item.commands[request.command]?.when
+    if (request.quick && when === 'not quick') return false
+    if (!request.only) return when !== 'by name'
+    return request.only.includes(item.name) || (item.group !== undefined && request.only.includes(item.group))
+  }
+  return own.filter(wanted).map((item) => {
+    const to = item.commands[request.command]?.to ?? []
+    const stores = withFollowers(to).filter((store) => isAllowed(store, request.to))
+    if (stores.length > 0 || request.to === undefined) return { item, stores }
+    return {
+      item,
+      stores,
+      leftOut: `goes to ${to.join(' and ') || 'its git repository'} alone, which --to leaves out`,
+    }
+  })
+}
+
+/** What goes to a store also goes to those that follow it. */
+function withFollowers(to: readonly StoreName[]): StoreName[] {
+  return storeNames.filter((name) => to.includes(name) || to.includes(followed(name) as StoreName))
+}
+
+function isAllowed(store: StoreName, to: string[] | undefined): boolean {
+  return to === undefined || to.includes(store) || to.includes(followed(store) ?? '')
+}
+
+function followed(name: StoreName): string | undefined {
+  const store = stores[name]
+  return 'follows' in store ? store.follows : undefined
+}
+
+const storeNames = Object.keys(stores) as StoreName[]
+
+function namesOf(own: readonly Item[]): string[] {
+  return [...new Set([...own.map((item) => item.name), ...own.flatMap((item) => item.group ?? [])])]
+}
+
+function checkNames(flag: string, names: string[] | undefined, known: string[], what: string): void {
+  const unknown = (names ?? []).filter((name) => !known.includes(name))
+  if (unknown.length > 0) {
+    throw new RequestError(`${flag}: ${unknown.join(', ')}: not known here; ${what} ${known.join(', ')}`)
+  }
+  if (names?.length === 0) throw new RequestError(`${flag} names nothing; ${what} ${known.join(', ')}`)
+}

@@ -1,0 +1,46 @@
+import type { BucketName, StoreName } from '../inventory.ts'
+import type { ObjectStoreSettings, Settings } from '../settings.ts'
+import { directoryStore } from './directory.ts'
+import { rotatingDirectoryStore } from './rotating-directory.ts'
+import { type S3Store, s3Store } from './s3.ts'
+import type { AppendOnlyStore, RotatingStore } from './store.ts'
+
+export type ObjectStoreName = 'r2' | 'hetzner'
+
+/** The store of that name as the settings have it; of an object store the part that is one bucket. */
+export function openStore(name: StoreName, bucket: BucketName, settings: Settings): AppendOnlyStore {
+  switch (name) {
+    case 'sfs':
+      return openSfs(settings)
+    case 'mello':
+      return directoryStore({ name, root: settings.melloBackups })
+    case 'r2':
+    case 'hetzner':
+      return openObjectStore(name, bucket, settings)
+  }
+}
+
+/** The only store that rotates. */
+export function openSfs(settings: Settings): RotatingStore {
+  const { root, cache, requireMount } = settings.sfs
+  return rotatingDirectoryStore({ name: 'sfs', root: cache, ...(requireMount ? { mount: root } : {}) })
+}
+
+export function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Store {
+  const access = settings[name]
+  if (!access) throw new Error(`${name} has no settings`)
+  return s3Store({
+    name,
+    endpoint: access.endpoint,
+    region: regionOf(access),
+    bucket: access.buckets[bucket],
+    accessKeyId: access.accessKeyId,
+    secretAccessKey: access.secretAccessKey.reveal(),
+  })
+}
+
+/** Hetzner's regions are the first part of the host's name; R2 has the one region `auto`, which others take as well. */
+function regionOf({ endpoint }: ObjectStoreSettings): string {
+  const [location = '', ...domain] = new URL(endpoint).hostname.split('.')
+  return domain.join('.') === 'your-objectstorage.com' ? location : 'auto'
+}

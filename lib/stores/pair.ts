@@ -1,0 +1,55 @@
+import { readFile, rename, unlink } from 'node:fs/promises'
+import path from 'node:path'
+import { Readable } from 'node:stream'
+import { recordName } from '../naming.ts'
+import { readRecord } from '../record.ts'
+import { commitOver, syncFolder, writePartial } from './partial.ts'
+import { digestPastCache } from './read-back.ts'
+
+/**
+ * Puts an archive and its record in place as a pair, though only single files can be renamed: the new record first
+ * stands beside the archive as `<record>.next`, then the archive gets its name, then the record. Wherever that is cut
+ * off, at most one of the two records fits the archive that is there, and mendPair knows which.
+ */
+export async function placePair(
+  store: string,
+  archive: string,
+  record: string,
+  commitArchive: () => Promise<void>,
+): Promise<void> {
+  const next = nextRecord(archive)
+  const text = await writePartial(store, next, Readable.from([Buffer.from(record)]))
+  await commitOver(text.path, next)
+  try {
+    await commitArchive()
+  } catch (error) {
+    await unlink(next).catch(() => {})
+    throw error
+  }
+  await commitOver(next, recordName(archive))
+}
+
+/** Finishes or undoes a pair that was cut off half-way: of the two records the one that fits the archive stays. */
+export async function mendPair(archive: string): Promise<void> {
+  const next = nextRecord(archive)
+  const text = await ifThere(readFile(next, 'utf8'))
+  if (text === undefined) return
+  const held = await ifThere(digestPastCache(archive))
+  if (held !== undefined && held.sha256 === readRecord(text)?.sha256) await rename(next, recordName(archive))
+  else await unlink(next)
+  await syncFolder(path.dirname(archive))
+}
+
+/** The record of a pair that is being put in place. */
+export function nextRecord(archive: string): string {
+  return `${recordName(archive)}.next`
+}
+
+async function ifThere<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto'
+import type { Connection } from './s3-client.ts'
+import { S3Failure } from './s3-failure.ts'
+import { lookUp } from './s3-lookup.ts'
+import { StoreError } from './store.ts'
+
+/** The one object that is not a backup: always the same few bytes, so that nothing is lost where it is overwritten. */
+export const probeKey = '.comfyume-backup/conditional-write-probe'
+
+const content = Buffer.from(
+  'comfyume-backup writes this object twice to see that the server refuses the second time.\n',
+)
+
+/**
+ * Throws a StoreError when the server ignores `If-None-Match: *` and would overwrite. One request where the probe object is
+ * there already, two the first time.
+ */
+export async function probeCondition(connection: Connection): Promise<void> {
+  if (await isRefused(connection)) return
+  // It was created just now, or overwritten: the second time tells.
+  if (await isRefused(connection)) return
+  throw new StoreError(
+    `${connection.name}: the server ignores conditional writes (If-None-Match) and would overwrite what is there, so nothing ` +
+      `is written to it. Use a provider or a server version that honours them`,
+  )
+}
+
+async function isRefused(connection: Connection): Promise<boolean> {
+  try {
+    await connection.request('test conditional writes', ({ client, sdk }) =>
+      client.send(
+        new sdk.PutObjectCommand({
+          Bucket: connection.bucket,
+          Key: connection.path(probeKey),
+          Body: content,
+          ContentLength: content.length,
+          ContentMD5: createHash('md5').update(content).digest('base64'),
+          IfNoneMatch: '*',
+        }),
+      ),
+    )
+    return false
+  } catch (error) {
+    if (!(error instanceof S3Failure)) throw error
+    if (error.status === 412) return true
+    // A bucket lock may answer for the condition: what is there cannot be overwritten either.
+    if (error.status === 403 && (await lookUp(connection, probeKey)) !== undefined) return true
+    throw error
+  }
+}

@@ -1,0 +1,76 @@
+import { createHash, type Hash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+
+/** One piece of a body: all parts of one upload have the same size, but for the last. */
+export interface Part {
+  /** From 1 on. */
+  number: number
+  last: boolean
+  content: Buffer
+  md5: Buffer
+  /** Gives the memory back; `content` must not be used after. */
+  release(): void
+}
+
+/**
+ * Cuts a body into parts, in order, and feeds `whole` with all of it. An empty body is one empty part. Memory is
+ * bounded by the parts that are not yet released: whoever wants fewer of them asks for the next one later.
+ */
+export async function* partsOf(
+  body: Readable,
+  partBytes: number,
+  whole: Hash,
+  signal: AbortSignal,
+): AsyncGenerator<Part, undefined> {
+  const stop = () => body.destroy(signal.reason)
+  signal.addEventListener('abort', stop, { once: true })
+  let buffer = take(partBytes)
+  let filled = 0
+  let number = 0
+
+  function cut(last: boolean): Part {
+    const memory = buffer
+    const content = memory.subarray(0, filled)
+    buffer = nothing
+    filled = 0
+    number += 1
+    const md5 = createHash('md5').update(content).digest()
+    return { number, last, content, md5, release: () => give(memory) }
+  }
+
+  try {
+    for await (const piece of body as AsyncIterable<Buffer | string>) {
+      const chunk = typeof piece === 'string' ? Buffer.from(piece) : piece
+      whole.update(chunk)
+      for (let taken = 0; taken < chunk.length; ) {
+        // Cut only when more comes, so that the last part is known to be the last.
+        if (filled === partBytes) {
+          yield cut(false)
+          buffer = take(partBytes)
+        }
+        const copied = chunk.copy(buffer, filled, taken)
+        filled += copied
+        taken += copied
+      }
+    }
+    yield cut(true)
+  } finally {
+    signal.removeEventListener('abort', stop)
+    if (buffer !== nothing) give(buffer)
+  }
+}
+
+const nothing = Buffer.alloc(0)
+
+/** Buffers of parts that are done, by size, for the next part of whichever upload. */
+const spare = new Map<number, Buffer[]>()
+
+function take(bytes: number): Buffer {
+  return spare.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes)
+}
+
+function give(buffer: Buffer): void {
+  const buffers = spare.get(buffer.length) ?? []
+  buffers.push(buffer)
+  spare.set(buffer.length, buffers)
+}

@@ -1,0 +1,94 @@
+import type { Readable } from 'node:stream'
+import { connect, type S3Access } from './s3-client.ts'
+import { probeCondition, probeKey } from './s3-condition.ts'
+import { listAll, listPage, lookUp } from './s3-lookup.ts'
+import { read } from './s3-read.ts'
+import { contentOf, type ResumeOptions, resumeUpload, type Source } from './s3-resume.ts'
+import { upload } from './s3-upload.ts'
+import { type AppendOnlyStore, KeyExists, type Receipt } from './store.ts'
+
+export interface S3Options extends S3Access {
+  /** Size of a part, and the most that is sent in one request. 16 MiB: 156 GiB in 10,000 parts. */
+  partBytes?: number
+  /** Parts of one upload on their way at once. */
+  concurrency?: number
+  /** Content up to this size is read back whole, larger content in samples of about as much. */
+  readBackBytes?: number
+}
+
+export interface S3Store extends AppendOnlyStore {
+  /** As `create`, for large files: what an interrupted call had sent already is compared and not sent again. */
+  createFrom(key: string, source: Source, options?: ResumeOptions): Promise<Receipt>
+  /** Throws a StoreError when the server would overwrite. Asked once, before the first write; `doctor` asks too. */
+  probeConditional(): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * A bucket of an S3 server to which objects can only be added. Every failure is a StoreError that names the store and
+ * says what to do, but for what a body throws, which is passed on. A body is destroyed when its creation fails.
+ */
+export function s3Store(options: S3Options): S3Store {
+  const connection = connect(options)
+  const { partBytes = 16 * 2 ** 20, concurrency = 4, readBackBytes = 64 * 2 ** 20 } = options
+  const sizes = { partBytes, concurrency, readBackBytes }
+  let conditional: Promise<void> | undefined
+
+  async function mayCreate(key: string): Promise<void> {
+    if ((await lookUp(connection, key)) !== undefined) throw new KeyExists(connection.name, key)
+    await probeConditional()
+  }
+
+  function probeConditional(): Promise<void> {
+    conditional ??= probeCondition(connection).catch((error) => {
+      conditional = undefined
+      throw error
+    })
+    return conditional
+  }
+
+  async function create(key: string, body: Readable, metadata = {}): Promise<Receipt> {
+    // What breaks the body before it is read is thrown when it is read.
+    body.once('error', () => {})
+    try {
+      await mayCreate(key)
+      return await upload(connection, key, body, { ...sizes, metadata })
+    } catch (error) {
+      body.destroy()
+      throw error
+    }
+  }
+
+  return {
+    name: connection.name,
+
+    async probe() {
+      await listPage(connection, '', undefined, 1)
+      return {}
+    },
+
+    async *list(prefix) {
+      for await (const entry of listAll(connection, prefix)) {
+        if (!entry.key.endsWith(probeKey)) yield entry
+      }
+    },
+
+    open: (key, from) => read(connection, key, from),
+
+    create: (key, body) => create(key, body),
+
+    async createFrom(key, source, resume = {}) {
+      if (source.bytes <= partBytes) {
+        const receipt = await create(key, contentOf(source, key), resume.metadata)
+        resume.onBytes?.(receipt.bytes, 'sent')
+        return receipt
+      }
+      await mayCreate(key)
+      return resumeUpload(connection, key, source, { ...sizes, ...resume })
+    },
+
+    probeConditional,
+
+    close: () => connection.close(),
+  }
+}

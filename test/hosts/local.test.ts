@@ -1,0 +1,70 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { HostError } from '../../lib/hosts/host.ts'
+import { localHost } from '../../lib/hosts/local.ts'
+import { hostContract } from './contract.ts'
+import { expectNoneLeft, killNodeWhileRunning, newMark } from './processes.ts'
+
+const host = localHost({ name: 'mello', root: '/' })
+
+hostContract('this machine', () => host)
+
+test.each([
+  ['/', '/'],
+  ['/drill', '/drill'],
+  ['/drill/', '/drill'],
+  ['/a b//', '/a b'],
+])('the root %j is %j', (root, want) => {
+  expect(localHost({ name: 'mello', root }).root).toBe(want)
+})
+
+test('arguments that no system takes are an error, not a crash', async () => {
+  await expect(host.run('true', ['x'.repeat(4_000_000)])).rejects.toThrow(
+    /^mello: bash could not be started .*E2BIG/,
+  )
+})
+
+test('nothing stays when this process is killed without warning', async () => {
+  const mark = newMark()
+  const module = new URL('../../lib/hosts/local.ts', import.meta.url).href
+  await killNodeWhileRunning(
+    mark,
+    `const { localHost } = await import('${module}')
+     await localHost({ name: 'mello', root: '/' }).run("bash -c 'sleep 1000; true' " + '${mark}' + ' | cat', [])`,
+  )
+  await expectNoneLeft(mark)
+})
+
+/** The real sudo, with users who may and may not, is in test/real; here a stand-in plays its refusals. */
+describe('sudo', () => {
+  const path = process.env.PATH
+  let folder: string
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sudo-'))
+    process.env.PATH = folder
+  })
+  afterEach(() => {
+    process.env.PATH = path
+    rmSync(folder, { recursive: true })
+  })
+
+  test.each([
+    ['a password is needed', 'echo "sudo: a password is required" >&2; exit 1', 'a password is required'],
+    [
+      'the user is not in the sudoers file',
+      'echo "x is not in the sudoers file." >&2; exit 1',
+      'not in the sudoers file',
+    ],
+    ['sudo is not there', undefined, 'ENOENT'],
+  ])('%s: the error gives the line for sudoers', async (_, script, said) => {
+    if (script) writeFileSync(join(folder, 'sudo'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+    const call = localHost({ name: 'mello', root: '/', sudo: true }).run('true', [])
+    await expect(call).rejects.toThrow(HostError)
+    await expect(call).rejects.toThrow(said)
+    await expect(call).rejects.toThrow(
+      /visudo -f \/etc\/sudoers\.d\/comfyume-backup[\s\S]*\w+ ALL=\(root\) NOPASSWD: \/usr\/bin\/bash/,
+    )
+  })
+})

@@ -1,0 +1,169 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { s3Objects, sortedKeys } from './s3-objects.ts'
+import { type Manner, operations } from './s3-operations.ts'
+import {
+  type Fault,
+  type LoggedRequest,
+  loggedOf,
+  parse,
+  Refusal,
+  type Request,
+  refuse,
+} from './s3-request.ts'
+import { readAuthorization, signatureOf } from './s3-signature.ts'
+
+/**
+ * A small S3 server in this process, for tests and the demo: as strict as R2 and Hetzner are in what they refuse (equal parts,
+ * signed payloads, no aws-chunked, conditional writes), and able to fail on demand. There is no way to delete.
+ */
+export interface S3Server {
+  endpoint: string
+  region: string
+  accessKeyId: string
+  secretAccessKey: string
+  /** Every request since the start, in the order of arrival. */
+  log: LoggedRequest[]
+  /** The next request that fits is spoilt. */
+  fail(fault: Fault): void
+  /** Puts an object there, as somebody else would have. */
+  put(bucket: string, key: string, content: Buffer): Promise<void>
+  /** The content of an object, or undefined. */
+  content(bucket: string, key: string): Promise<Buffer | undefined>
+  /** Every key of a bucket, in order. */
+  keys(bucket: string): string[]
+  /** Forgets all unfinished uploads, as R2 does after seven days. */
+  expireUploads(): void
+  close(): Promise<void>
+}
+
+export interface S3ServerOptions extends Manner {
+  /** Where content is kept. Made when it is not there. */
+  folder: string
+  buckets: string[]
+  /** How far this server's clock is ahead. */
+  clockAheadMs?: number
+}
+
+const clockToleranceMs = 15 * 60_000
+
+export async function startS3Server(options: S3ServerOptions): Promise<S3Server> {
+  const accessKeyId = 'AKINPROCESS'
+  const secretAccessKey = 'in-process-secret'
+  await mkdir(options.folder, { recursive: true })
+  const objects = s3Objects(options.folder, options.buckets)
+  const log: LoggedRequest[] = []
+  const faults: (Fault & { times: number; after: number })[] = []
+  const now = () => new Date(Date.now() + (options.clockAheadMs ?? 0))
+
+  function faultFor(operation: string): Fault | undefined {
+    const fault = faults.find((fault) => fault.operation === operation && fault.times > 0)
+    if (fault === undefined || fault.after-- > 0) return undefined
+    fault.times -= 1
+    return fault
+  }
+
+  const server = createServer((from, to) => {
+    const request = parse(from, to)
+    const fault = faultFor(request.operation)
+    request.fault = fault?.how
+    const index = log.push(request) - 1
+    to.once('close', () => {
+      log[index] = loggedOf(request)
+    })
+    to.sendDate = false
+    to.setHeader('date', now().toUTCString())
+    answer(request, fault).catch((error) => {
+      if (error instanceof Refusal) refuse(request, error)
+      else from.destroy()
+    })
+  })
+
+  async function answer(request: Request, spoilt?: Fault): Promise<void> {
+    const { from, fault } = request
+    await spoilt?.meanwhile?.()
+    if (fault === 'reset') {
+      from.socket.resetAndDestroy()
+      return
+    }
+    if (fault === 'half' && (request.method === 'PUT' || request.method === 'POST')) {
+      await breakOffHalfWay(from)
+      return
+    }
+    if (typeof fault === 'number') {
+      from.resume()
+      await new Promise((resolve) => from.once('end', resolve))
+      throw new Refusal(fault, spoilt?.code ?? 'InternalError')
+    }
+    authenticate(request)
+    const operation = operations[request.operation]
+    if (operation === undefined) throw new Refusal(501, 'NotImplemented')
+    await operation(request, objects, { ...options, now })
+  }
+
+  function authenticate(request: Request): void {
+    const { headers } = request
+    const date = String(headers['x-amz-date'] ?? '')
+    const authorization = readAuthorization(headers.authorization as string | undefined)
+    if (authorization === undefined) throw new Refusal(403, 'AccessDenied')
+    if (authorization.accessKeyId !== accessKeyId) throw new Refusal(403, 'InvalidAccessKeyId')
+    const sent = Date.parse(date.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, '$1-$2-$3T$4:$5:$6Z'))
+    if (!(Math.abs(sent - now().getTime()) < clockToleranceMs)) throw new Refusal(403, 'RequestTimeTooSkewed')
+    const payload = String(headers['x-amz-content-sha256'] ?? '')
+    const { headerNames, scope, signature } = authorization
+    const signed = { method: request.method, url: request.from.url ?? '', headers, payload }
+    if (signatureOf(signed, headerNames, scope, secretAccessKey) !== signature)
+      throw new Refusal(403, 'SignatureDoesNotMatch')
+    if (!objects.buckets.has(request.bucket)) throw new Refusal(404, 'NoSuchBucket')
+  }
+
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    region: 'auto',
+    accessKeyId,
+    secretAccessKey,
+    log,
+    fail(fault) {
+      faults.push({ times: 1, after: 0, ...fault })
+    },
+    async put(bucket, key, content) {
+      const { file, bytes, md5 } = await objects.receive(Readable.from([content]))
+      const etag = `"${md5.toString('hex')}"`
+      objects.buckets
+        .get(bucket)
+        ?.set(key, { files: [{ file, bytes }], bytes, etag, modified: now(), metadata: {} })
+    },
+    async content(bucket, key) {
+      const object = objects.buckets.get(bucket)?.get(key)
+      return object && buffer(objects.read(object, 0, object.bytes))
+    },
+    keys: (bucket) => sortedKeys(objects, bucket),
+    expireUploads: () => objects.uploads.clear(),
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+      await rm(options.folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function breakOffHalfWay(from: IncomingMessage): Promise<void> {
+  const half = Number(from.headers['content-length'] ?? 0) / 2
+  let bytes = 0
+  for await (const chunk of from) {
+    bytes += chunk.length
+    if (bytes >= half) break
+  }
+  from.destroy()
+}

@@ -1,0 +1,148 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export interface Sshd {
+  port: number
+  /** The folder with keys, known_hosts and configurations; gone after `stop`. */
+  folder: string
+  /** An ssh_config in which every given user is a host of that name, and `more` is what a test adds to it. */
+  config(more?: string): string
+  /** What sshd has logged so far. */
+  log(): string
+  /** Ends each connection as a lost network would: every sshd that serves one is killed. */
+  cut(): void
+  stop(): Promise<void>
+}
+
+/** A real OpenSSH server on a loopback port, for the given users of this machine, who log in with a key made here. Needs root. */
+export async function startSshd(users: string[]): Promise<Sshd> {
+  const folder = mkdtempSync(join(tmpdir(), 'sshd-'))
+  chmodSync(folder, 0o755)
+  const file = (name: string) => join(folder, name)
+  for (const key of ['host_key', 'id', 'stranger']) {
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file(key)])
+  }
+  mkdirSync(file('home'))
+  const port = await freePort()
+  writeFileSync(file('known_hosts'), `[127.0.0.1]:${port} ${readFileSync(file('host_key.pub'), 'utf8')}`)
+  writeFileSync(file('sshd_config'), serverConfig(port, folder))
+  const privsep = '/run/sshd'
+  const madePrivsep = !existsSync(privsep)
+  if (madePrivsep) mkdirSync(privsep, { mode: 0o755 })
+
+  const server = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', file('sshd_config')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let log = ''
+  await new Promise<void>((resolve, reject) => {
+    server.stderr.on('data', (chunk) => {
+      log += chunk
+      if (log.includes('Server listening')) resolve()
+    })
+    server.once('error', reject)
+    server.once('exit', () => reject(new Error(`sshd did not start: ${log}`)))
+  })
+
+  return {
+    port,
+    folder,
+    config(more = '') {
+      const path = file(`ssh_config-${randomBytes(4).toString('hex')}`)
+      writeFileSync(path, `${more}\n${users.map((user) => clientConfig(user, port, folder)).join('\n')}`)
+      return path
+    },
+    log: () => log,
+    cut: () => killServing(server.pid),
+    async stop() {
+      killServing(server.pid)
+      server.kill()
+      if (server.exitCode === null) await once(server, 'exit')
+      if (madePrivsep) rmdirSync(privsep)
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
+
+/** A throw-away user with zsh as the login shell and, on demand, the sudoers line that our own message gives. */
+export function addUser({ sudo }: { sudo: boolean }): { name: string; home: string; remove(): void } {
+  const name = `cfy${randomBytes(4).toString('hex')}`
+  const home = join(tmpdir(), name)
+  const sudoers = `/etc/sudoers.d/${name}`
+  // A locked password (`!`) also locks out keys; `*` is no password that could be typed.
+  execFileSync('useradd', ['-m', '-d', home, '-s', '/usr/bin/zsh', '-p', '*', name])
+  // An empty .zshrc, or zsh would ask a new user how to set it up.
+  writeFileSync(join(home, '.zshrc'), '')
+  if (sudo) writeFileSync(sudoers, `${name} ALL=(root) NOPASSWD: /usr/bin/bash\n`, { mode: 0o440 })
+  return {
+    name,
+    home,
+    remove() {
+      rmSync(sudoers, { force: true })
+      execFileSync('userdel', ['-r', name], { stdio: 'ignore' })
+    },
+  }
+}
+
+const serverConfig = (port: number, folder: string) => `
+ListenAddress 127.0.0.1:${port}
+HostKey ${folder}/host_key
+AuthorizedKeysFile ${folder}/id.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+AcceptEnv *
+LogLevel VERBOSE
+Match User root
+  # What root's own start-up files on this machine do is not what is tested; they may even stay locked when cut off.
+  SetEnv HOME=${folder}/home
+`
+
+const clientConfig = (user: string, port: number, folder: string) => `
+Host ${user}
+  User ${user}
+  HostName 127.0.0.1
+  Port ${port}
+  IdentityFile ${folder}/id
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile ${folder}/known_hosts
+  GlobalKnownHostsFile none
+  SendEnv *
+`
+
+/** A connection is served by an sshd for root, and by another below it when the user is not root. */
+function killServing(parent: number | undefined) {
+  const rows = execFileSync('ps', ['-eo', 'pid=,ppid=,comm='], { encoding: 'utf8' }).trim().split('\n')
+  for (const row of rows) {
+    const [pid, ppid, name] = row.trim().split(/\s+/)
+    if (Number(ppid) !== parent || name !== 'sshd') continue
+    killServing(Number(pid))
+    process.kill(Number(pid), 'SIGKILL')
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
