@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/real/**', 'test/bench/**'],
+    globalSetup: ['test/left-out.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -19,6 +19,8 @@ import {
 export interface ItemRun {
   plan: Plan
   job: Job
+  /** When the sources are read: what the names and the records say. */
+  now: Date
   capture: Capture
   stores: Map<Target, AppendOnlyStore>
   acceptShrink: boolean
@@ -56,14 +58,13 @@ export async function backUpItem(run: ItemRun): Promise<ItemResult> {
   if (survey.state === 'absent') return { outcomes: new Map(), warnings: [], absent: survey.reason }
   const result: ItemResult = { outcomes: new Map(), warnings: [] }
   const writings: Writing[] = []
-  for (const [target, store] of run.stores) {
-    try {
-      const step = await prepare(run, target, store, survey)
-      if ('status' in step) result.outcomes.set(target, step)
-      else writings.push(step)
-    } catch (error) {
-      result.outcomes.set(target, failure(error))
-    }
+  const steps = [...run.stores].map(([target, store]) =>
+    prepare(run, target, store, survey, result.warnings).catch(failure),
+  )
+  for (const [index, target] of [...run.stores.keys()].entries()) {
+    const step = (await steps[index]) as StoreOutcome | Writing
+    if ('status' in step) result.outcomes.set(target, step)
+    else writings.push(step)
   }
   await capture(run, survey, writings, result)
   return result
@@ -78,10 +79,12 @@ async function prepare(
   target: Target,
   store: AppendOnlyStore,
   survey: Survey & { state: 'there' },
+  warnings: string[],
 ): Promise<StoreOutcome | Writing> {
   const { item } = run.job
-  const { now } = run.plan
-  const room = await store.probe()
+  const { now } = run
+  const room = await store.probe(target.folder)
+  if (room.warning !== undefined) warnings.push(room.warning)
   if (rotates(store)) await mend(store, target.folder, item)
   const copies = await listCopies(store, target.folder, item)
   const previous = await newestGood(store, copies, now)
@@ -175,7 +178,7 @@ async function write(
       item: job.item,
       host: job.host,
       environment: plan.environment,
-      time: plan.now,
+      time: run.now,
       bytes,
       sha256,
       fingerprint,
@@ -202,14 +205,14 @@ async function placeFor(
   store: AppendOnlyStore,
   copies: readonly Copy[],
 ): Promise<Place> {
-  for (const { name } of ladder(run.job.item, run.plan.now, target.stamp as StampUnit)) {
+  for (const { name } of ladder(run.job.item, run.now, target.stamp as StampUnit)) {
     const key = target.folder + name
     const there = copies.find((copy) => copy.key === key)
     if (!there) return { key, over: false }
     if (!rotates(store)) continue
     // Without a record it may be anybody's, even half written; from the future it is newer than what we have.
     const known = await readCopy(store, there)
-    if (known && known.time <= run.plan.now) return { key, over: true }
+    if (known && known.time <= run.now) return { key, over: true }
   }
   throw new StoreError(
     `${store.name}: every name for this minute is taken, and nothing is overwritten: run again in a minute`,

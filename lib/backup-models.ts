@@ -13,6 +13,7 @@ import type { Receipt } from './stores/store.ts'
 export interface ModelsRun {
   plan: Plan
   job: Job
+  now: Date
   source: ModelSource
   host: Host
   stores: Map<Target, S3Store>
@@ -40,7 +41,7 @@ export async function backUpModels(
   for (const { model, shelves: into } of lacking) if (into.length > 0) await send(run, model, into)
   return {
     outcomes: new Map(shelves.map((shelf) => [shelf.target, outcomeOf(shelf, listing)])),
-    warnings: warningsOf(listing, run.source),
+    warnings: [...shelves.flatMap(({ warning }) => warning ?? []), ...warningsOf(listing, run.source)],
   }
 }
 
@@ -52,12 +53,14 @@ interface Shelf {
   there: Map<string, number>
   files: FileOutcome[]
   error?: string
+  warning?: string
 }
 
 async function openShelf(target: Target, store: S3Store): Promise<Shelf> {
   const shelf: Shelf = { target, store, there: new Map(), files: [] }
   try {
-    await store.probe()
+    const { warning } = await store.probe()
+    if (warning !== undefined) shelf.warning = warning
     for await (const { key, bytes } of store.list(target.folder))
       shelf.there.set(key.slice(target.folder.length), bytes)
   } catch (error) {
@@ -109,14 +112,14 @@ async function send(run: ModelsRun, model: Model, shelves: Shelf[]): Promise<voi
   )
 }
 
-function recordOf({ plan, job }: ModelsRun, { key, bytes, sha256 }: Receipt): string {
+function recordOf({ plan, job, now }: ModelsRun, { key, bytes, sha256 }: Receipt): string {
   const archive = key.slice(key.lastIndexOf('/') + 1)
   return makeRecord({
     archive,
     item: job.item,
     host: job.host,
     environment: plan.environment,
-    time: plan.now,
+    time: now,
     bytes,
     sha256,
   })

@@ -18,7 +18,7 @@ export interface Workplace {
   store(name: StoreName, bucket: BucketName): AppendOnlyStore
   acceptShrink: boolean
   watch: Watcher
-  /** The time now, which goes on from the plan's. */
+  /** The time now; in a drill, the drill's. */
   clock(): Date
 }
 
@@ -77,10 +77,10 @@ async function runJob(
   try {
     await hostReady
     const { outcomes, warnings, absent, reason } = await storeItem(plan, job, place, (target, store) =>
-      rotateItem(plan, job, target, store, place, report),
+      rotateItem(job, target, store, place, report),
     )
     const stores = Object.fromEntries(outcomes)
-    const failures = Object.values(stores).flatMap(({ error }) => error ?? [])
+    const failures = [...new Set(Object.values(stores).flatMap(({ error }) => error ?? []))]
     const why = failures.length > 0 ? failures.join('; ') : (absent ?? reason)
     return {
       item: job.item,
@@ -98,7 +98,6 @@ async function runJob(
 }
 
 async function rotateItem(
-  plan: Plan,
   job: Job,
   target: Target,
   store: RotatingStore,
@@ -107,7 +106,7 @@ async function rotateItem(
 ): Promise<string[]> {
   try {
     const copies = await listCopies(store, target.folder, job.item)
-    const { removed, warnings } = await rotate(store, copies, target.keep ?? {}, plan.now)
+    const { removed, warnings } = await rotate(store, copies, target.keep ?? {}, place.clock())
     for (const { key, reasons } of removed) {
       const rotated = { store: target.store, key, reasons }
       report.rotated.push(rotated)

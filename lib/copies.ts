@@ -57,16 +57,34 @@ export async function readCopy(store: AppendOnlyStore, copy: Copy): Promise<Know
   return { ...copy, record, time: record.time ?? stampTime(copy.stamp), good }
 }
 
-/** The newest copy that passes the cheap check and is not from the future. */
+/**
+ * The newest copy, by the time in its record, that passes the cheap check and is not from the future. Within a day the
+ * names need not be in the order of the times: the day's own file may be replaced after an hour's was written.
+ */
 export async function newestGood(
   store: AppendOnlyStore,
   copies: readonly Copy[],
   now: Date,
 ): Promise<KnownCopy | undefined> {
+  let newest: KnownCopy | undefined
   for (const copy of copies) {
-    if (stampTime(copy.stamp) > now) continue
+    if (stampTime(copy.stamp) > now || (newest && isBefore(copy.stamp, newest.time))) continue
     const known = await readCopy(store, copy)
-    if (known?.good && known.time <= now) return known
+    if (known?.good && known.time <= now && !(newest && known.time <= newest.time)) newest = known
   }
-  return undefined
+  return newest
+}
+
+/** Whether the whole period of a stamp is over at a time. */
+function isBefore(stamp: Stamp, time: Date): boolean {
+  return stamp < timeText(time).slice(0, stamp.length)
+}
+
+/** Whether a time lies in the period that a stamp names; of any year, unlike the times of which names are made. */
+export function isWithin(stamp: Stamp, time: Date): boolean {
+  return timeText(time).startsWith(stamp)
+}
+
+function timeText(time: Date): string {
+  return time.toISOString().replace(/[T:]/g, '-')
 }

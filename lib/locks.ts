@@ -27,6 +27,7 @@ export async function takeLocks(
   command: string,
   waitSeconds = 0,
 ): Promise<Locks> {
+  if (items.length === 0) return { held: new Set(), busy: new Map(), release: async () => {} }
   const folder = lockFolder()
   const prefix = createHash('sha256').update(scope).digest('hex').slice(0, 12)
   const files = items.map((item) => path.join(folder, `${prefix}-${item}.lock`))

@@ -1,3 +1,5 @@
+import { readTime } from './time.ts'
+
 /**
  * What stands beside an archive and makes it a backup: `<archive>.sha256`, written last, readable by `sha256sum -c`.
  * A record from another hand may have fewer of the comment lines; the archive's name then says what is missing.
@@ -57,8 +59,8 @@ function readComment(record: Partial<ArchiveRecord>, name: string, value: string
       record[name] = value
       break
     case 'time': {
-      const time = new Date(value)
-      if (!Number.isNaN(time.getTime())) record.time = time
+      const time = readTime(value)
+      if (time !== undefined) record.time = time
       break
     }
     case 'bytes':

@@ -1,5 +1,4 @@
-import { type Copy, type KnownCopy, readCopy } from './copies.ts'
-import { makeStamp, stampUnit } from './naming.ts'
+import { type Copy, isWithin, type KnownCopy, readCopy } from './copies.ts'
 import { type KeepRule, selectCopies } from './retention.ts'
 import type { RotatingStore } from './stores/store.ts'
 
@@ -62,7 +61,7 @@ export async function rotate(
 
 /** A time that is far from the name's was not made by a sound run, and must not push sound copies out. */
 function timeFitsName({ stamp, time }: KnownCopy): boolean {
-  return makeStamp(time, stampUnit(stamp)) === stamp
+  return isWithin(stamp, time)
 }
 
 function timeOf({ time }: KnownCopy): Date {

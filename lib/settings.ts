@@ -3,11 +3,14 @@ import { homedir } from 'node:os'
 import path from 'node:path'
 import { type BucketName, buckets, type HostName, items, r2Endpoint, type StoreName } from './inventory.ts'
 import { Secret } from './secret.ts'
+import { readTime } from './time.ts'
 
 export interface ObjectStoreSettings {
   endpoint: string
   accessKeyId: string
   secretAccessKey: Secret
+  /** Of temporary credentials, the only ones with which R2 can forbid deletion. */
+  sessionToken?: Secret
   buckets: Record<BucketName, string>
 }
 
@@ -105,12 +108,13 @@ export function readSettings(
     const problem = endpointProblem(endpoint)
     if (problem) wrong(`${prefix}_ENDPOINT`, problem)
     if (!id || !secretKey) return undefined
-    return {
+    return withoutUndefined({
       endpoint: endpoint.replace(/\/+$/, ''),
       accessKeyId: id,
       secretAccessKey: secretKey,
+      sessionToken: secret(`${prefix}_SESSION_TOKEN`),
       buckets: bucketNames,
-    }
+    })
   }
 
   const bucketNames = Object.fromEntries(
@@ -265,13 +269,9 @@ export function isLibraryImage(reference: string): boolean {
 
 function readNow(text: string | undefined, wrong: (why: string) => void): Date | undefined {
   if (text === undefined) return undefined
-  const iso = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$/
-  const time = iso.test(text)
-    ? new Date(/T.*(Z|[+-]\d{2}:\d{2})$/.test(text) || !text.includes('T') ? text : `${text}Z`)
-    : undefined
-  if (time && !Number.isNaN(time.getTime()) && time.toISOString().slice(0, 4) >= '2000') return time
-  wrong(`must be a time such as 2026-11-24T03:00:00Z; it is ${JSON.stringify(text)}`)
-  return undefined
+  const time = readTime(text)
+  if (time === undefined) wrong(`must be a time such as 2026-11-24T03:00:00Z; it is ${JSON.stringify(text)}`)
+  return time
 }
 
 type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {

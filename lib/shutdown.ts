@@ -11,16 +11,27 @@ export function reasonsAgainstShutdown(report: Report): string[] {
   const notLookedAt = expected.filter((item) => !outcomes.has(item))
   return [
     ...(notLookedAt.length > 0 ? [`not looked at in this run: ${notLookedAt.join(', ')}`] : []),
-    ...expected.flatMap((item) => against(outcomes.get(item))),
+    ...report.items.flatMap(({ item, status, reason, absent }) =>
+      status === 'skipped' && !absent ? [`${item} was skipped: ${reason}`] : [],
+    ),
+    ...failures(report.items),
     ...report.problems,
   ]
 }
 
-/** Short: the item's own line says more. */
-function against(outcome: ItemOutcome | undefined): string[] {
-  if (outcome === undefined || outcome.absent) return []
-  const { item, status, reason, stores } = outcome
-  if (status === 'skipped') return [`${item} was skipped: ${reason}`]
-  const failed = Object.keys(stores).filter((store) => stores[store]?.status === 'failed')
-  return status === 'failed' ? [`${item} failed${failed.length > 0 ? ` (${failed.join(', ')})` : ''}`] : []
+/** Short: an item's own line says more. Items that failed for one reason, such as a host that is away, are named together with it. */
+function failures(items: readonly ItemOutcome[]): string[] {
+  const alike = new Map<string, ItemOutcome[]>()
+  for (const outcome of items) {
+    const reason = outcome.reason ?? ''
+    if (outcome.status === 'failed') alike.set(reason, [...(alike.get(reason) ?? []), outcome])
+  }
+  return [...alike].map(([reason, outcomes]) => {
+    const names = outcomes.map(({ item }) => item).join(', ')
+    const failed = outcomes.flatMap(({ stores }) =>
+      Object.keys(stores).filter((store) => stores[store]?.status === 'failed'),
+    )
+    const where = failed.length > 0 ? ` (${[...new Set(failed)].join(', ')})` : ''
+    return `${names} failed${where}${outcomes.length > 1 ? `: ${reason.split('\n')[0]}` : ''}`
+  })
 }

@@ -52,6 +52,7 @@ async function storeArchive(
   const { outcomes, warnings, absent } = await backUpItem({
     plan,
     job,
+    now: place.clock(),
     capture,
     stores,
     acceptShrink: place.acceptShrink,
@@ -75,6 +76,7 @@ async function storeModels(
   const { outcomes, warnings } = await backUpModels({
     plan,
     job,
+    now: place.clock(),
     source: { path, folders, extension, ...(onShare ? { mount: sfs.root } : {}) },
     host: place.host(job.host),
     // Models go to object stores alone (facts, "R2 Buckets", 2).
@@ -105,7 +107,7 @@ async function storeInRepository(
     base: place.settings.projectDir[job.host],
     repository,
     folder: plan.environment === 'production' ? '' : `${plan.environment}/`,
-    message: `${job.item} of ${job.host} (${plan.environment}) at ${plan.now.toISOString()}`,
+    message: `${job.item} of ${job.host} (${plan.environment}) at ${place.clock().toISOString()}`,
     acceptShrink: place.acceptShrink,
   })
   return { outcomes: [['git', outcome]], warnings: [] }

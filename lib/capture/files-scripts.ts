@@ -1,5 +1,5 @@
 import { chooseCompressor } from './compressor.ts'
-import { stageDatabases } from './sqlite.ts'
+import { sqliteLogs, stageDatabases } from './sqlite.ts'
 
 /** What the scripts exit with when the host's root is not there. */
 export const exitNoRoot = 40
@@ -33,8 +33,9 @@ done
 
 /**
  * On standard output: for each source how many paths it stands for, and a digest of every path below them with its type, size,
- * mtime, ctime, inode, mode, owner, group and link target. On standard error: the number of files with content,
- * their bytes, the newest change and the moment of asking, both in seconds.
+ * mtime, ctime, inode, mode, owner, group and link target; of a database's log not the ctime, which every reader changes.
+ * On standard error: the number of files with content, their bytes, the newest change and the moment of asking, both in
+ * seconds.
  */
 export const surveyScript = `
 ${takeArguments}
@@ -45,8 +46,9 @@ for pattern in "$@"; do prune+=(-o -path "$pattern"); done
 asked=$EPOCHREALTIME
 printf 'fingerprint '
 {
-  find "\${paths[@]}" -xdev \\( -false "\${prune[@]}" \\) -prune -o \\
-    -printf '%p\\0%y %s %T@ %C@ %i %m %U %G %l\\0' -type f -size +0 -fprintf /dev/fd/4 '%s %C@\\n' | sha256sum
+  find "\${paths[@]}" -ignore_readdir_race -xdev \\( -false "\${prune[@]}" \\) -prune -o \\( \\
+    \\( ${sqliteLogs.map((name) => `-name '${name}'`).join(' -o ')} \\) -printf '%p\\0%y %s %T@ %i %m %U %G\\0' -o \\
+    -printf '%p\\0%y %s %T@ %C@ %i %m %U %G %l\\0' \\) -type f -size +0 -fprintf /dev/fd/4 '%s %C@\\n' | sha256sum
 } 4> >(awk -v asked="$asked" '
   { files++; bytes += $1; if ($2 > newest) newest = $2 }
   END { printf "total %d %.0f %.6f %.6f\\n", files, bytes, newest, asked }' >&2)
@@ -55,6 +57,9 @@ printf 'fingerprint '
 /**
  * The archive on standard output, and on standard error each member's path behind the mark. The same files give the
  * same bytes: sorted, numeric owners, no atime, nothing of the process in the headers.
+ *
+ * Both what tar lists and what it says go through a sed, which writes whole lines: tar writes its messages piece by
+ * piece, and the two would run into each other.
  */
 export const packScript = `
 ${takeArguments}
@@ -76,11 +81,12 @@ pack() (
     done
     [[ \${#databases[@]} -eq 0 ]] || members+=(-C "$stage" "\${databases[@]/#/--add-file=$staged_root/}")
   fi
-  tar --create --file=- --format=posix --pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime' \\
+  tar --create --file=- --no-unquote --format=posix --pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime' \\
     --sort=name --numeric-owner --xattrs --acls --sparse --sparse-version=0.0 --one-file-system \\
     --transform="s,^$staged_root/,,rSH" --show-transformed-names --quoting-style=escape \\
     --verbose --index-file=/dev/fd/4 \\
-    --anchored --wildcards --wildcards-match-slash "\${excludes[@]}" "\${members[@]}" 4> >(sed -u 's/^/${memberMark}/' >&2)
+    --anchored --wildcards --wildcards-match-slash "\${excludes[@]}" "\${members[@]}" \\
+    4> >(sed -u 's/^/${memberMark}/' >&2) 2> >(sed -u '' >&2)
 )
 pack "$@" | "\${compressor[@]}"
 `

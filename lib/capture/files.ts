@@ -1,6 +1,7 @@
 import type { Host, Outcome } from '../hosts/host.ts'
 import type { Source } from '../inventory.ts'
 import { type Capture, CaptureError, ChangedWhileRead, type Stream, type Survey } from './capture.ts'
+import { complaint } from './complaint.ts'
 import { exitNoRoot, memberMark, packScript, surveyScript } from './files-scripts.ts'
 import { sqliteSharedMemory } from './sqlite.ts'
 
@@ -34,8 +35,11 @@ async function survey(host: Host, sources: readonly Source[]): Promise<Survey> {
     return { state: 'absent', reason: `${named}: not on ${host.name}, and optional` }
   }
   const [files, bytes = 0, newest = 0, asked = 0] = total
-  if (exitCodes.some((code) => code !== 0) || fingerprint === undefined || files === undefined) {
-    throw new CaptureError(`${named} cannot be listed whole on ${host.name}: ${lastLine(stderr, exitCodes)}`)
+  const listed = exitCodes.every((code) => code === 0) || onlyVanished(stderr)
+  if (!listed || fingerprint === undefined || files === undefined) {
+    throw new CaptureError(
+      `${named} cannot be listed whole on ${host.name}: ${complaint({ stderr, exitCodes })}`,
+    )
   }
   if (files === 0)
     throw new CaptureError(`${named} on ${host.name}: no file with content; an empty archive is no backup`)
@@ -48,6 +52,12 @@ async function survey(host: Host, sources: readonly Source[]): Promise<Survey> {
  * telling, so a survey taken then equals no other.
  */
 const clockTickSeconds = 0.02
+
+/** What goes away while it is listed is no longer there to be backed up. */
+function onlyVanished(stderr: string): boolean {
+  const lines = stderr.trimEnd().split('\n')
+  return lines.every((line) => /^find: .*: No such file or directory$/.test(line))
+}
 
 function readSurvey(stdout: string): { found: number[]; fingerprint: string | undefined } {
   const lines = stdout.split('\n')
@@ -83,7 +93,7 @@ function pack(host: Host, sources: readonly Source[], acceptChanges: boolean): S
     const [tar = -1, compressor = -1] = exitCodes
     if (compressor !== 0 || tar > 1 || tar < 0 || (tar === 1 && changed.length === 0)) {
       throw new CaptureError(
-        `${named} could not be read whole on ${host.name}: ${lastLine(stderr, exitCodes)}`,
+        `${named} could not be read whole on ${host.name}: ${complaint({ stderr, exitCodes })}`,
       )
     }
     if (members === 0) throw new CaptureError(`${named} on ${host.name}: tar packed nothing`)
@@ -129,13 +139,4 @@ function matcher(pattern: string): RegExp {
       .replaceAll('*', '.*')
       .replaceAll('?', '.')}$`,
   )
-}
-
-/** What the failed process said last, for a message. */
-function lastLine(stderr: string, exitCodes: number[]): string {
-  const lines = stderr
-    .trim()
-    .split('\n')
-    .filter((line) => !line.includes('Exiting with failure status'))
-  return lines.at(-1) || `exit codes ${exitCodes.join(' ')}`
 }

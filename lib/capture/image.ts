@@ -1,6 +1,7 @@
 import type { Host, Outcome } from '../hosts/host.ts'
 import { isLibraryImage } from '../settings.ts'
 import { type Capture, CaptureError, type Stream } from './capture.ts'
+import { complaint } from './complaint.ts'
 import { chooseCompressor } from './compressor.ts'
 
 /**
@@ -31,7 +32,7 @@ export function imageCapture(host: Host, name: string, reference?: string, engin
         throw new CaptureError(
           /no such|not known|not found/i.test(stderr)
             ? `there is no image ${resolved} on ${host.name}: build or load it, or name the right one in CONTAINER_IMAGES`
-            : `image ${resolved} cannot be asked for on ${host.name}: ${lastLine(stderr)}`,
+            : `image ${resolved} cannot be asked for on ${host.name}: ${complaint({ stderr, exitCodes })}`,
         )
       }
       found = resolved
@@ -45,15 +46,23 @@ export function imageCapture(host: Host, name: string, reference?: string, engin
 function save(host: Host, name: string, args: string[]): Stream {
   const members = new Set<string>()
   const needed = new Set<string>()
+  let listed = false
   const onLine = (line: string): boolean => {
     if (line.startsWith('member ')) members.add(line.slice(7))
     else if (line.startsWith('needs ')) needed.add(line.slice(6))
+    else if (line === 'listed 0') listed = true
     else return false
     return true
   }
   const judge = ({ exitCodes, stderr }: Outcome): void => {
     if (exitCodes.some((code) => code !== 0))
-      throw new CaptureError(`${name} could not be saved on ${host.name}: ${lastLine(stderr)}`)
+      throw new CaptureError(
+        `${name} could not be saved on ${host.name}: ${complaint({ stderr, exitCodes })}`,
+      )
+    if (!listed)
+      throw new CaptureError(
+        `${name} on ${host.name}: what was saved is no whole archive: ${complaint({ stderr, exitCodes })}`,
+      )
     const missing = [...needed].filter((path) => !members.has(path))
     if (needed.size === 0 || missing.length > 0) {
       throw new CaptureError(
@@ -62,10 +71,6 @@ function save(host: Host, name: string, args: string[]): Stream {
     }
   }
   return { body: host.stream(saveScript, args, judge, { onLine }), changed: [], warnings: [] }
-}
-
-function lastLine(stderr: string): string {
-  return stderr.trim().split('\n').at(-1) || 'it said nothing'
 }
 
 const exitNoEngine = 41
@@ -91,13 +96,14 @@ echo "$reference"
 
 /**
  * The compressed image on standard output. On standard error "member PATH" for what the archive holds and
- * "needs PATH" for the configuration and the layers that its manifest names.
+ * "needs PATH" for the configuration and the layers that its manifest names; "listed 0" when it could be listed to its end.
+ * With -u, sed writes whole lines: those of the two do not run into each other.
  */
 const saveScript = `
 ${chooseEngine}
 ${chooseCompressor}
 "$engine" save "$2" |
-  tee >(tar -tf - | sed 's/^/member /' >&2) \\
-    >(tar -xOf - manifest.json | tr -d '\\n' | grep -oE '"(Config|Layers)" *: *("[^"]*"|\\[[^]]*\\])' | grep -oE '"[^"]*[./][^"]*"' | sed 's/^"/needs /; s/"$//' >&2) |
+  tee >(tar -tf - | sed -u 's/^/member /' >&2; echo "listed \${PIPESTATUS[0]}" >&2) \\
+    >(tar -xOf - manifest.json | tr -d '\\n' | grep -oE '"(Config|Layers)" *: *("[^"]*"|\\[[^]]*\\])' | grep -oE '"[^"]*[./][^"]*"' | sed -u 's/^"/needs /; s/"$//' >&2) |
   "\${compressor[@]}"
 `

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { Host } from '../hosts/host.ts'
 import { CaptureError } from './capture.ts'
+import { complaint } from './complaint.ts'
 import { exitChanged, exitNoModels, exitNotMounted, listScript, readScript } from './models-scripts.ts'
 
 /** A model file by its path below the models' folder, which is its key. */
@@ -66,7 +67,7 @@ export function readModel(host: Host, source: ModelSource, model: Model): Readab
     }
     if (exitCodes.some((code) => code !== 0)) {
       throw new CaptureError(
-        `${model.path} could not be read whole on ${host.name}: ${stderr.trim().split('\n').at(-1)}`,
+        `${model.path} could not be read whole on ${host.name}: ${complaint({ stderr, exitCodes })}`,
       )
     }
   })

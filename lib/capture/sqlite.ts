@@ -4,6 +4,9 @@
  * paths into the array `databases`. What sqlite3 cannot read, or where the tool or the room for copies is missing, goes into the
  * archive as the files that it is.
  *
+ * The copy is made within one reading transaction: without it, .backup begins anew after every write of another process,
+ * and never ends where they come often.
+ *
  * A database in WAL mode without its -wal file is open nowhere: it is consistent as it lies, and opening it would
  * write beside it.
  */
@@ -18,7 +21,8 @@ stage_databases() {
     [[ -e $file-wal || $(od -An -tu1 -j18 -N1 -- "$file") -ne 2 ]] || continue
     copy=$stage/$staged_root/$file
     mkdir -p -- "\${copy%/*}" && cp -a --attributes-only -- "$file" "$copy" || continue
-    if sqlite3 -readonly "$file" '.timeout 10000' ".backup main '$stage/database'" && cat "$stage/database" >"$copy"; then
+    if sqlite3 -readonly "$file" '.timeout 10000' 'BEGIN; SELECT 1 FROM sqlite_master LIMIT 1;' \\
+      ".backup main '$stage/database'" && cat "$stage/database" >"$copy"; then
       touch -r "$file" -- "$copy"
       databases+=("$file")
     fi
@@ -30,3 +34,6 @@ stage_databases() {
 
 /** Shared memory of open databases: rebuilt by whoever opens them, changed by whoever reads them. */
 export const sqliteSharedMemory = ['*.db-shm', '*.sqlite-shm', '*.sqlite3-shm']
+
+/** Logs of open databases; root changes their ctime, though nothing in them, by opening the database to read. */
+export const sqliteLogs = ['*.db-wal', '*.sqlite-wal', '*.sqlite3-wal']

@@ -4,6 +4,7 @@ import { openHosts } from '../hosts/open.ts'
 import { type BucketName, type CommandName, runReportDays, type StoreName, stores } from '../inventory.ts'
 import { takeLocks } from '../locks.ts'
 import { messageOf } from '../message.ts'
+import { checkName, pinger } from '../ping.ts'
 import { makePlan, type Plan } from '../plan.ts'
 import { exitCode, type Report } from '../report.ts'
 import { forgetReports, saveReport } from '../run-reports.ts'
@@ -14,7 +15,7 @@ import { openSfs, openStore } from '../stores/open.ts'
 import type { AppendOnlyStore } from '../stores/store.ts'
 import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
-import { planText, showRun } from './show.ts'
+import { lastWords, planText, showRun } from './show.ts'
 
 export const backupFlags: readonly Flag[] = [
   { name: 'only', value: 'a,b', help: 'these items or groups, in the place of the default set' },
@@ -49,28 +50,41 @@ export async function backupCommand(
   const request = readRequest(name, flags)
   const waitSeconds = readSeconds(flags.wait)
   const selected = selectItems(request)
-  const explicit = selected
-    .flatMap((one) => one.stores)
-    .filter((store) => store !== 'hetzner' || request.to?.includes(store))
-  const settings = readSettings(loadEnvironment(path.resolve(import.meta.dirname, '../..')), explicit)
-  const begun = Date.now()
-  const start = settings.now ?? new Date(begun)
-  const clock = () => new Date(start.getTime() + Date.now() - begun)
-  const plan = makePlan(name, selected, settings, start)
-  if (flags['dry-run']) {
-    process.stdout.write(`${flags.json ? JSON.stringify(plan, null, 2) : planText(plan)}\n`)
-    return 0
+  const environment = loadEnvironment(path.resolve(import.meta.dirname, '../..'))
+  const dryRun = flags['dry-run'] === true
+  const ping = pinger(dryRun ? undefined : environment.BACKUP_PING_URL, checkName(name, request.only))
+  try {
+    const named = selected.flatMap((one) => one.stores)
+    const needed = named.filter((store) => store !== 'hetzner' || request.to?.includes(store))
+    const settings = readSettings(environment, needed)
+    const plan = makePlan(name, selected, settings, settings.now ?? new Date())
+    if (dryRun) {
+      process.stdout.write(`${flags.json ? JSON.stringify(plan, null, 2) : planText(plan)}\n`)
+      return 0
+    }
+    await ping.start()
+    const report = await run(plan, settings, flags, waitSeconds)
+    const code = exitCode(report)
+    if (code !== 75) await ping.end(code === 0, lastWords(report))
+    return code
+  } catch (error) {
+    await ping.end(false, messageOf(error))
+    throw error
   }
+}
 
-  const out = flags.json ? process.stderr : process.stdout
-  const show = showRun({ out, quiet: flags.quiet === true, clock })
-  const locks = await takeLocks(
-    plan.jobs.map(({ item }) => item),
-    lockScope(settings),
-    name,
-    waitSeconds,
-  )
-  const hosts = openHosts(settings, name)
+/** Carries the plan out and tells of it. */
+async function run(plan: Plan, settings: Settings, flags: Flags, waitSeconds: number): Promise<Report> {
+  const { command, jobs } = plan
+  const clock = () => settings.now ?? new Date()
+  const show = showRun({
+    out: flags.json ? process.stderr : process.stdout,
+    quiet: flags.quiet === true,
+    clock,
+  })
+  const names = jobs.map(({ item }) => item)
+  const locks = await takeLocks(names, lockScope(settings), command, waitSeconds)
+  const hosts = openHosts(settings, command)
   const opened = new Map<string, AppendOnlyStore>()
   const store = (storeName: StoreName, bucket: BucketName) => {
     const key = `${storeName}/${bucket}`
@@ -88,11 +102,11 @@ export async function backupCommand(
       watch: show,
       clock,
     })
-    if (name === 'backup-verda') report.safeToShutDown = reasonsAgainstShutdown(report).length === 0
+    if (command === 'backup-verda') report.safeToShutDown = reasonsAgainstShutdown(report).length === 0
     await keepReport(plan, report, settings, store, show.problem)
     if (flags.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
     show.end(report)
-    return exitCode(report)
+    return report
   } finally {
     await locks.release()
     await hosts.close()

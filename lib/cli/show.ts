@@ -1,13 +1,13 @@
 import type { Watcher } from '../backup.ts'
 import type { Plan } from '../plan.ts'
-import type { ItemOutcome, Report, StoreOutcome } from '../report.ts'
+import { busyReason, type ItemOutcome, type Report, type StoreOutcome } from '../report.ts'
 import { reasonsAgainstShutdown } from '../shutdown.ts'
 import { Progress } from './progress.ts'
 import { bytesInWords } from './words.ts'
 
 export interface ShowOptions {
   /** Where lines go. */
-  out: NodeJS.WriteStream
+  out: { write(text: string): unknown }
   /** Only what went wrong. */
   quiet: boolean
   clock(): Date
@@ -20,6 +20,7 @@ export function showRun({ out, quiet, clock }: ShowOptions): Watcher & { end(rep
     progress?.stop()
     out.write(`${clock().toISOString().slice(0, 19)}Z ${text}\n`)
   }
+  const told = new Map<string, string>()
   return {
     itemStarted: (job) => progress?.start(`${job.item}: ${job.title}`),
     total: (_job, bytes) => progress?.expect(bytes),
@@ -39,8 +40,9 @@ export function showRun({ out, quiet, clock }: ShowOptions): Watcher & { end(rep
     },
     itemDone(outcome) {
       progress?.stop()
-      if (quiet && outcome.status !== 'failed' && !outcome.warnings) return
-      for (const text of itemLines(outcome)) line(text)
+      const busy = outcome.reason?.startsWith(busyReason)
+      if (quiet && outcome.status !== 'failed' && !busy && !outcome.warnings) return
+      for (const text of itemLines(outcome, told)) line(text)
     },
     rotated({ store, key, reasons }) {
       if (!quiet) line(`rotated ${store}: removed ${key}: ${reasons.join('; ')}`)
@@ -53,14 +55,35 @@ export function showRun({ out, quiet, clock }: ShowOptions): Watcher & { end(rep
   }
 }
 
-/** An item's lines in the log: one a store, each with the item's name, so that grep finds them. */
-function itemLines({ item, status, reason, stores, warnings }: ItemOutcome): string[] {
+/**
+ * An item's lines in the log: one a store, each with the item's name, so that grep finds them. `told`: the reasons for which earlier
+ * items failed, each with the first of them; a host that cannot be reached is explained once.
+ */
+function itemLines(
+  { item, status, reason, stores, warnings }: ItemOutcome,
+  told: Map<string, string>,
+): string[] {
   const entries = Object.entries(stores)
+  const done = entries.filter(([, outcome]) => outcome.status !== 'failed')
   return [
     ...(entries.length === 0 ? [`${status} ${item}: ${reason ?? ''}`] : []),
-    ...entries.map(([store, outcome]) => storeLine(item, store, outcome)),
+    ...done.map(([store, outcome]) => storeLine(item, store, outcome)),
+    ...failureLines(item, stores, told),
     ...(warnings ?? []).map((warning) => `warning ${item}: ${warning}`),
   ]
+}
+
+/** Stores that failed for one reason share a line. */
+function failureLines(item: string, stores: ItemOutcome['stores'], told: Map<string, string>): string[] {
+  const alike = new Map<string, string[]>()
+  for (const [store, { status, error = '' }] of Object.entries(stores)) {
+    if (status === 'failed') alike.set(error, [...(alike.get(error) ?? []), store])
+  }
+  return [...alike].map(([error, names]) => {
+    const earlier = told.get(error)
+    if (earlier === undefined) told.set(error, item)
+    return `FAILED ${item} -> ${names.join(', ')}: ${earlier === undefined ? error : `as ${earlier} above`}`
+  })
 }
 
 function storeLine(
@@ -77,7 +100,7 @@ function storeLine(
 }
 
 /** The last line: what was done and, by name, what was not. */
-export function summary({ command, ok, items, problems }: Report): string {
+function summary({ command, ok, items, problems }: Report): string {
   const count = (status: string) => items.filter((item) => item.status === status).length
   const failed = items.filter(({ status }) => status === 'failed').map(({ item }) => item)
   const parts = [
@@ -91,8 +114,17 @@ export function summary({ command, ok, items, problems }: Report): string {
   return `${ok ? 'OK' : 'FAILED'} ${command}: ${parts.join(', ')}${names}${also}`
 }
 
+/** What failed, and the summary: what somebody who is called at night has to read. */
+export function lastWords(report: Report): string {
+  const told = new Map<string, string>()
+  const failed = report.items
+    .filter(({ status }) => status === 'failed')
+    .flatMap((outcome) => itemLines(outcome, told))
+  return [...failed, ...report.problems, summary(report)].join('\n')
+}
+
 /** What a person who is about to shut Verda down wants to know, on one line. */
-export function verdict(report: Report): string {
+function verdict(report: Report): string {
   if (report.safeToShutDown) return 'SAFE TO SHUT DOWN'
   return `NOT SAFE TO SHUT DOWN: ${reasonsAgainstShutdown(report).join('; ')}`
 }

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { carryOut, type Watcher } from '../backup.ts'
+import { showRun } from '../cli/show.ts'
 import { openHosts } from '../hosts/open.ts'
 import { makePlan, type Plan } from '../plan.ts'
 import type { Report } from '../report.ts'
@@ -49,7 +50,7 @@ export function planRun({ settings }: Stage, now: Date, only?: string[]): Plan {
 }
 
 /** A run of backup-cron at a simulated time: the same plan, the same way through it. */
-export async function backUp(stage: Stage, plan: Plan, watch: Watcher = silent): Promise<Report> {
+export async function backUp(stage: Stage, plan: Plan, watch: Watcher = unheard(plan)): Promise<Report> {
   const { settings, sfs } = stage
   const hosts = openHosts(settings, 'backup-cron')
   stage.now = plan.now
@@ -64,12 +65,6 @@ export async function backUp(stage: Stage, plan: Plan, watch: Watcher = silent):
   })
 }
 
-const silent: Watcher = {
-  itemStarted() {},
-  total() {},
-  bytes() {},
-  fileDone() {},
-  itemDone() {},
-  rotated() {},
-  problem() {},
+function unheard({ now }: Plan): Watcher {
+  return showRun({ out: { write: () => true }, quiet: true, clock: () => now })
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import {
+  appendFile,
   chmod,
   chown,
   link,
@@ -73,11 +74,15 @@ export async function workADay(root: string, day: number): Promise<void> {
   const workflows = path.join(root, 'home/dev/comfyume-v1/workflows')
   await mkdir(workflows, { recursive: true })
   await writeFile(path.join(workflows, `day ${day}.json`), randomBytes(3000).toString('hex'))
-  await writeFile(path.join(root, 'home/dev/.zsh_history'), `echo day ${day}\n`, { flag: 'a' })
   if (day > 0)
     await rename(path.join(workflows, `day ${day - 1}.json`), path.join(workflows, 'yesterday.json'))
   if (day % 7 === 3)
     await writeFile(path.join(root, 'etc/nginx/sites-available/workshop'), `# week ${day / 7}\n`)
+}
+
+/** An hour's work. */
+export async function workAnHour(root: string): Promise<void> {
+  await appendFile(path.join(root, 'home/dev/.zsh_history'), 'docker compose ps\n')
 }
 
 /** A file of holes with a few bytes in its middle. */

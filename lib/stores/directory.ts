@@ -22,7 +22,12 @@ export function directoryStore(options: DirectoryOptions): AppendOnlyStore {
   return {
     name,
 
-    probe: () => probeDirectory(options),
+    async probe(folder) {
+      const room = await probeDirectory(options)
+      if (folder === undefined) return room
+      const removed = await cleanPartials(path.join(root, folder))
+      return removed.length > 0 ? probeDirectory(options) : room
+    },
 
     list: (prefix) => walk(root, prefix),
 
@@ -37,6 +42,7 @@ export function directoryStore(options: DirectoryOptions): AppendOnlyStore {
 
     async create(key, body) {
       const target = keyPath(root, key)
+      body.once('error', () => {})
       try {
         if (await exists(target)) throw new KeyExists(name, key)
         const folder = path.dirname(target)

@@ -26,7 +26,7 @@ export function openSfs(settings: Settings): RotatingStore {
   return rotatingDirectoryStore({ name: 'sfs', root: cache, ...(requireMount ? { mount: root } : {}) })
 }
 
-export function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Store {
+function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Store {
   const access = settings[name]
   if (!access) throw new Error(`${name} has no settings`)
   return s3Store({
@@ -36,11 +36,16 @@ export function openObjectStore(name: ObjectStoreName, bucket: BucketName, setti
     bucket: access.buckets[bucket],
     accessKeyId: access.accessKeyId,
     secretAccessKey: access.secretAccessKey.reveal(),
+    ...(access.sessionToken && { sessionToken: access.sessionToken.reveal() }),
   })
 }
 
-/** Hetzner's regions are the first part of the host's name; R2 has the one region `auto`, which others take as well. */
+/**
+ * Hetzner's regions are the first part of the host's name, and R2 has the one region `auto`. Other servers have `us-east-1` unless
+ * they were told otherwise, and some refuse every other.
+ */
 function regionOf({ endpoint }: ObjectStoreSettings): string {
-  const [location = '', ...domain] = new URL(endpoint).hostname.split('.')
-  return domain.join('.') === 'your-objectstorage.com' ? location : 'auto'
+  const { hostname } = new URL(endpoint)
+  if (hostname.endsWith('.your-objectstorage.com')) return hostname.split('.')[0] as string
+  return hostname.endsWith('.r2.cloudflarestorage.com') ? 'auto' : 'us-east-1'
 }

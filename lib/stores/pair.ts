@@ -41,7 +41,7 @@ export async function mendPair(archive: string): Promise<void> {
 }
 
 /** The record of a pair that is being put in place. */
-export function nextRecord(archive: string): string {
+function nextRecord(archive: string): string {
   return `${recordName(archive)}.next`
 }
 

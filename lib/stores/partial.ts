@@ -19,9 +19,11 @@ export interface Partial {
  * compares. Whatever fails, no partial is left and the error is thrown.
  */
 export async function writePartial(store: string, target: string, body: Readable): Promise<Partial> {
-  await mkdir(path.dirname(target), { recursive: true, mode: 0o700 })
   const partial = path.join(path.dirname(target), partialName(path.basename(target)))
+  // What breaks the body before it is read is thrown when it is read.
+  body.once('error', () => {})
   try {
+    await mkdir(path.dirname(target), { recursive: true, mode: 0o700 })
     const file = await open(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
     const hash = createHash('sha256')
     let bytes = 0
@@ -107,11 +109,13 @@ export function isPartial(name: string): boolean {
   return partialPattern.test(name)
 }
 
-const partialPattern = /^\..*\.([^.@]+)@(\d+)@(\d+)\.partial$/
+const partialPattern = /^\..*\.([^.@]+)@(\d+)@(\d+)@\d+\.partial$/
+
+let partials = 0
 
 /** The owner is in the name, so that a partial can be told from one that a live process still writes. */
 function partialName(name: string): string {
-  return `.${name}.${thisHost()}@${process.pid}@${startTime(process.pid)}.partial`
+  return `.${name}.${thisHost()}@${process.pid}@${startTime(process.pid)}@${++partials}.partial`
 }
 
 function thisHost(): string {
@@ -143,10 +147,18 @@ export async function cleanPartials(folder: string): Promise<string[]> {
     const alive =
       host === thisHost()
         ? startTime(Number(pid)) === Number(start)
-        : Date.now() - (await stat(file)).mtimeMs < foreignPartialLifeMs
+        : Date.now() - (await lastWrite(file)) < foreignPartialLifeMs
     if (alive) continue
     await unlink(file).catch(() => {})
     cleaned.push(name)
   }
   return cleaned
+}
+
+/** Milliseconds since 1970; of a file that its owner has just renamed, now. */
+async function lastWrite(file: string): Promise<number> {
+  return stat(file).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => Date.now(),
+  )
 }

@@ -35,6 +35,8 @@ export interface S3Access {
 
 export interface S3 {
   client: S3Client
+  /** The same, but it waits for an answer for as long as a request may take: a server may put 20 GB of parts together in silence. */
+  silent: S3Client
   sdk: typeof import('@aws-sdk/client-s3')
 }
 
@@ -70,7 +72,7 @@ export function connect(access: S3Access): Connection {
   let s3: Promise<S3> | undefined
 
   async function once<T>(what: string, ask: (s3: S3) => Promise<T>): Promise<T> {
-    s3 ??= makeClient(access, name, patience)
+    s3 ??= loadClients(access, name, patience)
     const ready = await s3
     return ask(ready).catch((error) => {
       throw failureOf(error, place, what)
@@ -95,7 +97,10 @@ export function connect(access: S3Access): Connection {
       }
     },
     async close() {
-      if (s3 !== undefined) (await s3).client.destroy()
+      if (s3 === undefined) return
+      const { client, silent } = await s3
+      client.destroy()
+      silent.destroy()
       s3 = undefined
     },
   }
@@ -108,12 +113,19 @@ export async function pause(patience: Patience, attempt: number, signal?: AbortS
 }
 
 /** The SDK is loaded here, when it is first needed: most commands start without it. */
-async function makeClient(access: S3Access, name: string, patience: Patience): Promise<S3> {
+async function loadClients(access: S3Access, name: string, patience: Patience): Promise<S3> {
   // The SDK's own switch for its notice about Node versions, which would reach every cron mail.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
   const sdk = await import('@aws-sdk/client-s3')
+  const client = makeClient(sdk, access, patience, patience.idleMs)
+  const silent = makeClient(sdk, access, patience, patience.requestMs)
+  for (const each of [client, silent]) guard(each, name)
+  return { client, silent, sdk }
+}
+
+function makeClient(sdk: S3['sdk'], access: S3Access, patience: Patience, idleMs: number): S3Client {
   const { accessKeyId, secretAccessKey, sessionToken } = access
-  const client = new sdk.S3Client({
+  return new sdk.S3Client({
     endpoint: access.endpoint,
     region: access.region,
     forcePathStyle: true,
@@ -133,11 +145,9 @@ async function makeClient(access: S3Access, name: string, patience: Patience): P
     useFipsEndpoint: false,
     requestHandler: {
       connectionTimeout: patience.connectMs,
-      socketTimeout: patience.idleMs,
+      socketTimeout: idleMs,
       requestTimeout: patience.requestMs,
       throwOnRequestTimeout: true,
     },
   })
-  guard(client, name)
-  return { client, sdk }
 }

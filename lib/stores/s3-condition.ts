@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import type { Connection } from './s3-client.ts'
 import { S3Failure } from './s3-failure.ts'
 import { lookUp } from './s3-lookup.ts'
-import { StoreError } from './store.ts'
 
 /** The one object that is not a backup: always the same few bytes, so that nothing is lost where it is overwritten. */
 export const probeKey = '.comfyume-backup/conditional-write-probe'
@@ -12,17 +11,12 @@ const content = Buffer.from(
 )
 
 /**
- * Throws a StoreError when the server ignores `If-None-Match: *` and would overwrite. One request where the probe object is
- * there already, two the first time.
+ * Whether the server honours `If-None-Match: *`, or would overwrite. One request where the probe object is there already, two the first
+ * time.
  */
-export async function probeCondition(connection: Connection): Promise<void> {
-  if (await isRefused(connection)) return
-  // It was created just now, or overwritten: the second time tells.
-  if (await isRefused(connection)) return
-  throw new StoreError(
-    `${connection.name}: the server ignores conditional writes (If-None-Match) and would overwrite what is there, so nothing ` +
-      `is written to it. Use a provider or a server version that honours them`,
-  )
+export async function honoursConditions(connection: Connection): Promise<boolean> {
+  // When it was created just now, or overwritten, the second time tells.
+  return (await isRefused(connection)) || (await isRefused(connection))
 }
 
 async function isRefused(connection: Connection): Promise<boolean> {

@@ -16,10 +16,10 @@ export async function lookUp(connection: Connection, key: string): Promise<Found
     )
     return { bytes: answer.ContentLength ?? 0, metadata: answer.Metadata ?? {} }
   } catch (error) {
-    if (error instanceof S3Failure && error.status === 404) return undefined
-    // The answer to a HEAD has no body, so not the reason either; a list of one key has it.
-    if (error instanceof S3Failure && error.status !== undefined)
-      await listPage(connection, key, undefined, 1)
+    if (!(error instanceof S3Failure)) throw error
+    if (error.status === 404) return undefined
+    // The answer to a HEAD has no body, so not the reason either; that to a list of one key has it.
+    if (error.status !== undefined && !error.transient) await listPage(connection, key, undefined, 1)
     throw error
   }
 }

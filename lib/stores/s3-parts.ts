@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import type { Readable } from 'node:stream'
+import { PassThrough, pipeline, type Readable } from 'node:stream'
 
 /** One piece of a body: all parts of one upload have the same size, but for the last. */
 export interface Part {
@@ -22,7 +22,9 @@ export async function* partsOf(
   whole: Hash,
   signal: AbortSignal,
 ): AsyncGenerator<Part, undefined> {
-  const stop = () => body.destroy(signal.reason)
+  // A body that is silent cannot always be ended at once; what is read here can.
+  const bytes = pipeline(body, new PassThrough(), () => {})
+  const stop = () => bytes.destroy(signal.reason)
   signal.addEventListener('abort', stop, { once: true })
   let buffer = take(partBytes)
   let filled = 0
@@ -39,8 +41,7 @@ export async function* partsOf(
   }
 
   try {
-    for await (const piece of body as AsyncIterable<Buffer | string>) {
-      const chunk = typeof piece === 'string' ? Buffer.from(piece) : piece
+    for await (const chunk of bytes as AsyncIterable<Buffer>) {
       whole.update(chunk)
       for (let taken = 0; taken < chunk.length; ) {
         // Cut only when more comes, so that the last part is known to be the last.

@@ -29,8 +29,10 @@ export async function readBack(
     return
   }
   const found = await lookUp(connection, key)
-  if (found?.bytes !== bytes)
-    throw mismatch(connection, key, `${found?.bytes ?? 'no'} bytes where ${bytes} were sent`)
+  if (found === undefined) {
+    throw new StoreError(`${connection.name}: ${key} is not there, although the server said so: run again`)
+  }
+  if (found.bytes !== bytes) throw mismatch(connection, key, `${found.bytes} bytes where ${bytes} were sent`)
   const differing = await firstDifference(connection, key, parts, wholeUpTo)
   if (differing !== undefined) throw mismatch(connection, key, `another content in part ${differing}`)
 }

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { Readable } from 'node:stream'
+import { pipeline, type Readable, Transform } from 'node:stream'
 import type { ListMultipartUploadsOutput } from '@aws-sdk/client-s3'
 import type { Connection } from './s3-client.ts'
 import { S3Failure } from './s3-failure.ts'
@@ -48,7 +48,7 @@ export async function resumeUpload(
 
   const jobs = lanes(options.concurrency)
   const whole = createHash('sha256')
-  const parts = partsOf(contentOf(source, key), partBytes, whole, jobs.signal)
+  const parts = partsOf(await contentOf(source, key), partBytes, whole, jobs.signal)
   const sent: SentPart[] = []
   try {
     for await (const part of parts) {
@@ -79,20 +79,24 @@ export async function resumeUpload(
 }
 
 /** All of a source, or an error when it is not as long as it was said to be. */
-export function contentOf(source: Source, key: string): Readable {
-  async function* counted() {
-    let bytes = 0
-    for await (const chunk of await source.open(0, source.bytes)) {
+export async function contentOf(source: Source, key: string): Promise<Readable> {
+  let bytes = 0
+  const counted = new Transform({
+    transform(chunk: Buffer, _, done) {
       bytes += chunk.length
-      yield chunk
-    }
-    if (bytes !== source.bytes) {
-      throw new StoreError(
-        `the source of ${key} changed while it was read, from ${source.bytes} to ${bytes} bytes: nothing was stored; run again when it rests`,
+      done(null, chunk)
+    },
+    flush(done) {
+      if (bytes === source.bytes) return done()
+      const change = `from ${source.bytes} to ${bytes} bytes`
+      done(
+        new StoreError(
+          `the source of ${key} changed while it was read, ${change}: nothing was stored; run again when it rests`,
+        ),
       )
-    }
-  }
-  return Readable.from(counted(), { objectMode: false })
+    },
+  })
+  return pipeline(await source.open(0, source.bytes), counted, () => {})
 }
 
 /** The size of all parts but the last: as set, or as many whole MiB as keep the count within what a server takes. */

@@ -173,8 +173,8 @@ export async function completeUpload(
   const parts = sent
     .toSorted((a, b) => a.number - b.number)
     .map(({ number, etag }) => ({ PartNumber: number, ETag: etag }))
-  const ask = ({ client, sdk }: S3) =>
-    client.send(
+  const ask = ({ silent, sdk }: S3) =>
+    silent.send(
       new sdk.CompleteMultipartUploadCommand({
         Bucket: connection.bucket,
         Key: connection.path(key),

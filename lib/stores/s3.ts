@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { connect, type S3Access } from './s3-client.ts'
-import { probeCondition, probeKey } from './s3-condition.ts'
+import { honoursConditions, probeKey } from './s3-condition.ts'
 import { listAll, listPage, lookUp } from './s3-lookup.ts'
 import { read } from './s3-read.ts'
 import { contentOf, type ResumeOptions, resumeUpload, type Source } from './s3-resume.ts'
@@ -10,7 +10,7 @@ import { type AppendOnlyStore, KeyExists, type Receipt } from './store.ts'
 export interface S3Options extends S3Access {
   /** Size of a part, and the most that is sent in one request. 16 MiB: 156 GiB in 10,000 parts. */
   partBytes?: number
-  /** Parts of one upload on their way at once. */
+  /** Parts of one upload on their way at once. 3, which is said to be what R2 bears; each is kept in memory. */
   concurrency?: number
   /** Content up to this size is read back whole, larger content in samples of about as much. */
   readBackBytes?: number
@@ -19,8 +19,6 @@ export interface S3Options extends S3Access {
 export interface S3Store extends AppendOnlyStore {
   /** As `create`, for large files: what an interrupted call had sent already is compared and not sent again. */
   createFrom(key: string, source: Source, options?: ResumeOptions): Promise<Receipt>
-  /** Throws a StoreError when the server would overwrite. Asked once, before the first write; `doctor` asks too. */
-  probeConditional(): Promise<void>
   close(): Promise<void>
 }
 
@@ -30,21 +28,12 @@ export interface S3Store extends AppendOnlyStore {
  */
 export function s3Store(options: S3Options): S3Store {
   const connection = connect(options)
-  const { partBytes = 16 * 2 ** 20, concurrency = 4, readBackBytes = 64 * 2 ** 20 } = options
+  const { partBytes = 16 * 2 ** 20, concurrency = 3, readBackBytes = 64 * 2 ** 20 } = options
   const sizes = { partBytes, concurrency, readBackBytes }
-  let conditional: Promise<void> | undefined
+  let conditional: Promise<boolean> | undefined
 
   async function mayCreate(key: string): Promise<void> {
     if ((await lookUp(connection, key)) !== undefined) throw new KeyExists(connection.name, key)
-    await probeConditional()
-  }
-
-  function probeConditional(): Promise<void> {
-    conditional ??= probeCondition(connection).catch((error) => {
-      conditional = undefined
-      throw error
-    })
-    return conditional
   }
 
   async function create(key: string, body: Readable, metadata = {}): Promise<Receipt> {
@@ -64,7 +53,12 @@ export function s3Store(options: S3Options): S3Store {
 
     async probe() {
       await listPage(connection, '', undefined, 1)
-      return {}
+      conditional ??= honoursConditions(connection)
+      const honoured = await conditional.catch((error) => {
+        conditional = undefined
+        throw error
+      })
+      return honoured ? {} : { warning: overwrites(connection.name) }
     },
 
     async *list(prefix) {
@@ -79,7 +73,7 @@ export function s3Store(options: S3Options): S3Store {
 
     async createFrom(key, source, resume = {}) {
       if (source.bytes <= partBytes) {
-        const receipt = await create(key, contentOf(source, key), resume.metadata)
+        const receipt = await create(key, await contentOf(source, key), resume.metadata)
         resume.onBytes?.(receipt.bytes, 'sent')
         return receipt
       }
@@ -87,8 +81,14 @@ export function s3Store(options: S3Options): S3Store {
       return resumeUpload(connection, key, source, { ...sizes, ...resume })
     },
 
-    probeConditional,
-
     close: () => connection.close(),
   }
+}
+
+/** Keys are looked up before, so only a race for one key is left open. */
+function overwrites(name: string): string {
+  return (
+    `${name}: the server ignores conditional writes (If-None-Match): of two runs that store the same name at the same moment one would ` +
+    `overwrite the other. Let no two machines back up to it, lock the bucket, or take a provider that honours them`
+  )
 }

@@ -17,6 +17,8 @@ export interface Receipt {
 /** What a store answers when asked whether it can be used at all. `freeBytes` is absent where room has no bound. */
 export interface Room {
   freeBytes?: number
+  /** What the operator should know of the store, though it can be used. */
+  warning?: string
 }
 
 /**
@@ -28,8 +30,11 @@ export interface Room {
 export interface AppendOnlyStore {
   /** For messages: `sfs`, `r2 bucket comfyume-cache-backups`. */
   readonly name: string
-  /** Throws a StoreError when the store cannot be reached or written to; answers within a bounded time. */
-  probe(): Promise<Room>
+  /**
+   * Throws a StoreError when the store cannot be reached or written to; answers within a bounded time. `folder`: where is
+   * to be written; what dead processes left of unfinished writes in it is removed before its room is told.
+   */
+  probe(folder?: string): Promise<Room>
   /** Every entry whose key starts with `prefix`, ordered by key. Partial files of unfinished writes are not entries. */
   list(prefix: string): AsyncIterable<Entry>
   /** The content from byte `from` on. Throws NoSuchKey. */

@@ -26,6 +26,18 @@ test('arguments that no system takes are an error, not a crash', async () => {
   )
 })
 
+test("bash does not read the user's start-up file, though its standard input looks like a remote login", async () => {
+  const home = process.env.HOME
+  process.env.HOME = mkdtempSync(join(tmpdir(), 'home-'))
+  try {
+    writeFileSync(join(process.env.HOME, '.bashrc'), 'echo read >&2\n')
+    expect((await host.run('true', [])).stderr).toBe('')
+  } finally {
+    rmSync(process.env.HOME, { recursive: true })
+    process.env.HOME = home
+  }
+})
+
 test('nothing stays when this process is killed without warning', async () => {
   const mark = newMark()
   const module = new URL('../../lib/hosts/local.ts', import.meta.url).href

@@ -14,6 +14,7 @@ import {
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type Host, HostError } from '../../lib/hosts/host.ts'
 import { sshHost } from '../../lib/hosts/ssh.ts'
@@ -36,11 +37,10 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await asRoot.close()
-  await asDev.close()
-  await sshd.stop()
-  dev.remove()
-  guest.remove()
+  await Promise.allSettled([asRoot?.close(), asDev?.close()])
+  await sshd?.stop()
+  dev?.remove()
+  guest?.remove()
 })
 
 function hostOf(destination: string, configFile = sshd.config()): Host {
@@ -53,6 +53,9 @@ function freshHost(destination: string, more?: string): Host {
   onTestFinished(() => host.close())
   return host
 }
+
+/** The ssh that holds the shared connection of the host with that configuration. */
+const holder = (configFile: string) => new RegExp(`^ssh -F ${configFile} .* -M `)
 
 const connectionsMade = () => sshd.log().split('Accepted publickey').length - 1
 
@@ -82,7 +85,18 @@ describe('who runs there', () => {
       const { stdout } = await host.run('id -un', [])
       const late = await host.run("bash -c 'sleep 1000; true' ${mark} | cat", [], { timeout: 1 }).catch(String)
       process.stdout.write(JSON.stringify([stdout.toString(), late]))`
-    const args = ['-u', dev.name, process.execPath, '--import', 'tsx', '--input-type=module', '-e', code]
+    const args = [
+      '-u',
+      dev.name,
+      'env',
+      `TMPDIR=${dev.home}`,
+      process.execPath,
+      '--import',
+      'tsx',
+      '--input-type=module',
+      '-e',
+      code,
+    ]
     const [who, late] = JSON.parse(execFileSync('sudo', args, { encoding: 'utf8' }))
     expect(who).toBe('root\n')
     expect(late).toMatch('did not answer within 1 s')
@@ -103,13 +117,20 @@ describe('one shared connection', () => {
     expect(connectionsMade()).toBe(one)
   })
 
-  test('is made anew after a loss', async () => {
-    const host = freshHost('root')
+  test.each<[string, (configFile: string) => void]>([
+    ['the far end is lost', () => sshd.cut()],
+    ['the ssh that holds it is killed', (config) => killOldest(holder(config))],
+  ])('is made anew, once, after %s', async (_, cut) => {
+    const configFile = sshd.config()
+    const host = hostOf('root', configFile)
+    onTestFinished(() => host.close())
     await host.run('true', [])
-    sshd.cut()
-    await expect
-      .poll(() => host.run('echo back', []).then(({ stdout }) => stdout.toString(), String))
-      .toBe('back\n')
+    cut(configFile)
+    await expect.poll(() => processesOf(configFile)).toEqual([])
+    await wait(100) // Until its end is known here too: a call before that makes a connection for itself.
+    const before = connectionsMade()
+    for (let n = 0; n < 5; n++) expect((await host.run('echo back', [])).stdout.toString()).toBe('back\n')
+    expect(connectionsMade()).toBe(before + 1)
   })
 
   test('leaves neither a process nor a folder after close', async () => {
@@ -138,14 +159,18 @@ describe('one shared connection', () => {
   })
 
   test("ignores what the user's configuration would add to it", async () => {
+    const forward = await freePort()
     const host = freshHost(
       'root',
-      `Host *\n  LocalForward ${await freePort()} 127.0.0.1:1\n  RequestTTY force\n  RemoteCommand id\n  ControlMaster no\n  StrictHostKeyChecking no\n  ForwardAgent yes`,
+      `Host *\n  LocalForward ${forward} 127.0.0.1:1\n  RequestTTY force\n  RemoteCommand id\n  ControlMaster no\n  StrictHostKeyChecking no\n  ForwardAgent yes`,
     )
     expect((await host.run('test -t 0 || echo "no terminal$SSH_AUTH_SOCK"', [])).stdout.toString()).toBe(
       'no terminal\n',
     )
     expect((await host.run('echo again', [])).stdout.toString()).toBe('again\n')
+    const listener = createServer().listen(forward, '127.0.0.1')
+    await once(listener, 'listening')
+    listener.close()
   })
 })
 
@@ -168,20 +193,24 @@ describe('a login shell that prints', () => {
   })
 })
 
+test('what bash prints for a remote login does not change a byte of a stream', async () => {
+  const startup = join(sshd.home, '.bashrc')
+  writeFileSync(startup, 'echo Welcome to verda\n')
+  onTestFinished(() => rmSync(startup))
+  expect((await freshHost('root').run('echo out', [])).stdout.toString()).toBe('out\n')
+})
+
 describe('a stream that breaks half-way never ends', () => {
   const steady = 'while sleep 0.02; do head -c 50000 /dev/zero; done; : "$1"'
 
   test.each<[string, (configFile: string, mark: string) => void]>([
     ['the connection is cut', () => sshd.cut()],
-    [
-      'the ssh that holds the connection is killed',
-      (config) => killOldest(new RegExp(`^ssh -F ${config} .* -M `)),
-    ],
+    ['the ssh that holds the connection is killed', (config) => killOldest(holder(config))],
     [
       'the ssh of the call is killed',
       (config) => killOldest(new RegExp(`^ssh -F ${config} .* ControlMaster=no `)),
     ],
-    ['the bash there is killed', (_, mark) => killOldest(new RegExp(`^bash -o pipefail -c .*${mark}`))],
+    ['the bash there is killed', (_, mark) => killOldest(new RegExp(`^bash .*-o pipefail -c .*${mark}`))],
   ])('%s', async (_, cut) => {
     const configFile = sshd.config()
     const host = hostOf(dev.name, configFile)

@@ -1,16 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,6 +10,8 @@ export interface Sshd {
   port: number
   /** The folder with keys, known_hosts and configurations; gone after `stop`. */
   folder: string
+  /** Root's home for who logs in here: empty, whatever this machine's root has in its start-up files. */
+  home: string
   /** An ssh_config in which every given user is a host of that name, and `more` is what a test adds to it. */
   config(more?: string): string
   /** What sshd has logged so far. */
@@ -40,9 +33,8 @@ export async function startSshd(users: string[]): Promise<Sshd> {
   const port = await freePort()
   writeFileSync(file('known_hosts'), `[127.0.0.1]:${port} ${readFileSync(file('host_key.pub'), 'utf8')}`)
   writeFileSync(file('sshd_config'), serverConfig(port, folder))
-  const privsep = '/run/sshd'
-  const madePrivsep = !existsSync(privsep)
-  if (madePrivsep) mkdirSync(privsep, { mode: 0o755 })
+  // sshd wants this empty folder. Each sshd of the machine may be using it, so it stays.
+  mkdirSync('/run/sshd', { recursive: true, mode: 0o755 })
 
   const server = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', file('sshd_config')], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -60,6 +52,7 @@ export async function startSshd(users: string[]): Promise<Sshd> {
   return {
     port,
     folder,
+    home: file('home'),
     config(more = '') {
       const path = file(`ssh_config-${randomBytes(4).toString('hex')}`)
       writeFileSync(path, `${more}\n${users.map((user) => clientConfig(user, port, folder)).join('\n')}`)
@@ -71,7 +64,6 @@ export async function startSshd(users: string[]): Promise<Sshd> {
       killServing(server.pid)
       server.kill()
       if (server.exitCode === null) await once(server, 'exit')
-      if (madePrivsep) rmdirSync(privsep)
       rmSync(folder, { recursive: true })
     },
   }
@@ -92,7 +84,8 @@ export function addUser({ sudo }: { sudo: boolean }): { name: string; home: stri
     home,
     remove() {
       rmSync(sudoers, { force: true })
-      execFileSync('userdel', ['-r', name], { stdio: 'ignore' })
+      // -f: a process that nobody has waited for yet would keep the user.
+      execFileSync('userdel', ['-f', '-r', name], { stdio: 'ignore' })
     },
   }
 }
@@ -110,7 +103,6 @@ PermitRootLogin prohibit-password
 AcceptEnv *
 LogLevel VERBOSE
 Match User root
-  # What root's own start-up files on this machine do is not what is tested; they may even stay locked when cut off.
   SetEnv HOME=${folder}/home
 `
 
@@ -134,7 +126,11 @@ function killServing(parent: number | undefined) {
     const [pid, ppid, name] = row.trim().split(/\s+/)
     if (Number(ppid) !== parent || name !== 'sshd') continue
     killServing(Number(pid))
-    process.kill(Number(pid), 'SIGKILL')
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // Gone in the meantime.
+    }
   }
 }
 

@@ -1,0 +1,19 @@
+import type { Chapter } from '../chapter.ts'
+import { foldersAround } from '../folders-around.ts'
+import { differences, takeStock } from '../stock.ts'
+import { leftOut } from '../verda.ts'
+
+export const compared: Chapter = {
+  title: 'Compared with what was lost',
+  async tell(stage) {
+    const { say, verda, before } = stage
+    const found = differences(before, await takeStock(verda, { whole: [], alone: foldersAround(stage) }))
+    say.line('Each by its content, type, mode, owner, time of change, link, hard link and holes.')
+    say.line(`Left out of every backup, because they can be had again: ${leftOut.join(', ')}.`)
+    say.line(
+      `${before.size} were there, ${found.length === 0 ? 'and all are there again, none of them different' : `${found.length} differences are found`}.`,
+    )
+    for (const difference of found) say.line(`DIFFERENT: ${difference}`)
+    return found.length === 0
+  },
+}

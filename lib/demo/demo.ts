@@ -1,0 +1,101 @@
+import { rm } from 'node:fs/promises'
+import { type Flag, FlagError, parseFlags } from '../cli/flags.ts'
+import { helpText } from '../cli/help.ts'
+import { secondsInWords } from '../cli/words.ts'
+import { messageOf } from '../message.ts'
+import type { Chapter } from './chapter.ts'
+import { aBadHour } from './chapters/a-bad-hour.ts'
+import { aSmallVerda } from './chapters/a-small-verda.ts'
+import { compared } from './chapters/compared.ts'
+import { everythingComesBack } from './chapters/everything-comes-back.ts'
+import { theFirstHour } from './chapters/the-first-hour.ts'
+import { theInstanceIsGone } from './chapters/the-instance-is-gone.ts'
+import { weeksGoBy } from './chapters/weeks-go-by.ts'
+import { whatRotationKeeps } from './chapters/what-rotation-keeps.ts'
+import { type Narrator, narrator } from './narrator.ts'
+import { openStage } from './stage.ts'
+
+const story: readonly Chapter[] = [
+  aSmallVerda,
+  theFirstHour,
+  weeksGoBy,
+  whatRotationKeeps,
+  aBadHour,
+  theInstanceIsGone,
+  everythingComesBack,
+  compared,
+]
+
+/**
+ * Tells the story in a new scratch folder, which goes away at the end unless it is to be kept. The last line is the
+ * verdict; true when everything came back.
+ */
+export async function tellStory(
+  chapters: readonly Chapter[],
+  { weeks, keep, say }: { weeks: number; keep: boolean; say: Narrator },
+): Promise<boolean> {
+  const begun = Date.now()
+  const stage = await openStage(weeks, say)
+  let badly: string | undefined
+  try {
+    say.line(
+      'comfyume-backup: a rented machine is backed up for weeks, lost, and brought back. Every file is real;',
+    )
+    say.line(`all of it lies in ${stage.folder}, and nothing else is touched.`)
+    for (const { title, tell } of chapters) {
+      say.chapter(title)
+      badly = title
+      if (!(await tell(stage))) break
+      badly = undefined
+    }
+  } catch (error) {
+    say.line(messageOf(error))
+  } finally {
+    if (!keep) await rm(stage.folder, { recursive: true, force: true })
+  }
+  if (keep) say.line(`Kept: ${stage.folder}`)
+  const seconds = secondsInWords((Date.now() - begun) / 1000)
+  if (badly === undefined)
+    say.verdict(true, `EVERYTHING CAME BACK: ${stage.before.size} files, folders and links, in ${seconds}`)
+  else say.verdict(false, `NOT EVERYTHING CAME BACK: the story ended badly in "${badly}"`)
+  return badly === undefined
+}
+
+const flags: readonly Flag[] = [
+  { name: 'weeks', value: 'N', help: 'how many weeks go by, 1 to 52; 4 by default' },
+  { name: 'keep', help: 'keep the folder in which it all happens, and say where it is' },
+  { name: 'help', help: 'this page' },
+]
+
+/** `npm run demo` from its command line to its exit code. */
+export async function demoCommand(argv: readonly string[]): Promise<number> {
+  const given = parseFlags(argv, flags)
+  if (given.help) {
+    process.stdout.write(`${helpText(manual)}\n`)
+    return 0
+  }
+  const weeks = Number(given.weeks ?? 4)
+  if (!Number.isInteger(weeks) || weeks < 1 || weeks > 52)
+    throw new FlagError(
+      `--weeks takes a whole number from 1 to 52; it was given ${JSON.stringify(given.weeks)}`,
+    )
+  return (await tellStory(story, { weeks, keep: given.keep === true, say: narrator(process.stdout) })) ? 0 : 1
+}
+
+const manual = {
+  command: 'demo',
+  summary: 'a small Verda is backed up for weeks, lost, and brought back, all in a scratch folder',
+  description:
+    'Needs no service and no settings, reads none of yours, and touches nothing outside of its folder.',
+  flags,
+  examples: [
+    { what: 'the whole story', command: 'npm run demo' },
+    { what: 'a short one, with its folder to look around in', command: 'npm run demo -- --weeks 1 --keep' },
+  ],
+  settings: ['none; TMPDIR says where the scratch folder goes'],
+  exits: [
+    { code: 0, what: 'everything came back' },
+    { code: 1, what: 'something did not' },
+    { code: 2, what: 'wrong flags' },
+  ],
+}

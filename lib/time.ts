@@ -1,0 +1,18 @@
+import dayjs from 'dayjs'
+import customParseFormat from 'dayjs/plugin/customParseFormat.js'
+import utc from 'dayjs/plugin/utc.js'
+
+dayjs.extend(utc)
+dayjs.extend(customParseFormat)
+
+const formats = ['YYYY-MM-DD', 'YYYY-MM-DDTHH:mm', 'YYYY-MM-DDTHH:mm:ss', 'YYYY-MM-DDTHH:mm:ss.SSS']
+
+/** An ISO time that exists in the calendar, in UTC unless it says otherwise; undefined for anything else. */
+export function readTime(text: string): Date | undefined {
+  const [, local = '', sign, hours = '0', minutes = '0'] =
+    /^(.*?)(?:Z|([+-])(\d{2}):(\d{2}))?$/.exec(text) ?? []
+  const time = formats.map((format) => dayjs.utc(local, format, true)).find((parsed) => parsed.isValid())
+  if (time === undefined || Number(hours) > 14 || Number(minutes) > 59) return undefined
+  const ahead = (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes))
+  return time.subtract(ahead, 'minute').toDate()
+}

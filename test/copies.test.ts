@@ -1,0 +1,135 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type Copy, isWithin, listCopies, newestGood, readCopy } from '../lib/copies.ts'
+import type { Stamp } from '../lib/naming.ts'
+import { directoryStore } from '../lib/stores/directory.ts'
+import type { AppendOnlyStore } from '../lib/stores/store.ts'
+
+const sha256 = 'a'.repeat(64)
+let root: string
+let store: AppendOnlyStore
+beforeEach(() => {
+  root = mkdtempSync(path.join(tmpdir(), 'copies-'))
+  mkdirSync(path.join(root, 'config'))
+  store = directoryStore({ name: 'sfs', root })
+})
+afterEach(() => rmSync(root, { recursive: true }))
+
+const put = (name: string, content = '') => writeFileSync(path.join(root, 'config', name), content)
+const record = (name: string, lines = '') => put(`${name}.sha256`, `${lines}${sha256}  ${name}\n`)
+const backup = (stamp: string, time: string, bytes = 3) => {
+  put(`env-${stamp}.tar.gz`, 'abc')
+  record(`env-${stamp}.tar.gz`, `# time: ${time}\n# bytes: ${bytes}\n`)
+}
+const list = () => listCopies(store, 'config/', 'env')
+const newest = async (now: string) =>
+  (await newestGood(store, await list(), new Date(now)))?.key.replace(/^config\/env-|\.tar\.gz$/g, '')
+
+test('law 2: only what is exactly an archive of the item is a copy of it', async () => {
+  for (const name of [
+    'env-2026-11-24.tar.gz',
+    'env-2026-11-24-05.tar.gz',
+    'env-extra-2026-11-24.tar.gz',
+    'env-2026-13-01.tar.gz',
+    'env-2026-11-24.tar.gz.part',
+    'env-2026-11-24.tar.gz.sha256.next',
+    'env-2026-11-24.tar',
+    'env-latest.tar.gz',
+    'env-2026-11-24-copy.tar.gz',
+    'ENV-2026-11-24.tar.gz',
+    'my-env-2026-11-24.tar.gz',
+    'readme.txt',
+    '.env-2026-11-24.tar.gz.host@1@1.partial',
+  ])
+    put(name, 'abc')
+  mkdirSync(path.join(root, 'config/env-2026-11-25.tar.gz'))
+  mkdirSync(path.join(root, 'config/env-old'))
+  put('env-old/env-2026-11-23.tar.gz', 'abc')
+  symlinkSync('nowhere', path.join(root, 'config/env-2026-11-22.tar.gz'))
+  const copies = await list()
+  expect(copies.map(({ stamp }) => stamp)).toEqual(['2026-11-24-05', '2026-11-24'])
+  expect(copies.every(({ bytes, recordKey }) => bytes === 3 && recordKey === undefined)).toBe(true)
+})
+
+test('law 3: an archive without a record is no backup, and a record without its archive no good one', async () => {
+  put('env-2026-11-24.tar.gz', 'abc')
+  record('env-2026-11-23.tar.gz')
+  backup('2026-11-22', '2026-11-22T05:00:00Z')
+  expect(await Promise.all((await list()).map(async (copy) => (await readCopy(store, copy))?.good))).toEqual([
+    undefined,
+    false,
+    true,
+  ])
+  expect(await newest('2026-11-24T10:00:00Z')).toBe('2026-11-22')
+})
+
+test.each([
+  ['cut short', '# item: env\n'],
+  ['of another archive', `${sha256}  env-2026-11-23.tar.gz\n`],
+  ['of a path', `${sha256}  config/env-2026-11-24.tar.gz\n`],
+  ['empty', ''],
+  ['not text', '\0\xff'.repeat(50)],
+])('a record that is %s is none', async (_, text) => {
+  put('env-2026-11-24.tar.gz', 'abc')
+  put('env-2026-11-24.tar.gz.sha256', text)
+  expect(await readCopy(store, (await list())[0] as Copy)).toBeUndefined()
+})
+
+test('a record with fewer lines is one; the name then says when', async () => {
+  put('env-2026-11-24-05.tar.gz', 'abc')
+  record('env-2026-11-24-05.tar.gz')
+  expect(await readCopy(store, (await list())[0] as Copy)).toMatchObject({
+    time: new Date('2026-11-24T05:00:00Z'),
+    good: true,
+  })
+})
+
+test('a copy whose size is not that of its record is not good', async () => {
+  backup('2026-11-24', '2026-11-24T05:00:00Z', 4)
+  backup('2026-11-23', '2026-11-23T05:00:00Z')
+  expect(await newest('2026-11-24T10:00:00Z')).toBe('2026-11-23')
+})
+
+test.each<[string, Record<string, string>, string, string | undefined]>([
+  ['the newest', { '2026-11-23': '05', '2026-11-24': '05' }, '2026-11-24T10', '2026-11-24'],
+  ['none', {}, '2026-11-24T10', undefined],
+  ['nothing of a day to come', { '2026-11-23': '05', '2026-11-25': '05' }, '2026-11-24T10', '2026-11-23'],
+  ['nothing of an hour to come', { '2026-11-23': '05', '2026-11-24': '11' }, '2026-11-24T10', '2026-11-23'],
+  ['the hour after the day', { '2026-11-24': '02', '2026-11-24-06': '06' }, '2026-11-24T10', '2026-11-24-06'],
+  [
+    "the day's own file, replaced after an hour's was written",
+    { '2026-11-24': '09', '2026-11-24-07': '07', '2026-11-24-08': '08', '2026-11-23': '10' },
+    '2026-11-24T10',
+    '2026-11-24',
+  ],
+])('law 2, the record is the truth about when: newest is %s', async (_, hours, now, expected) => {
+  for (const [stamp, hour] of Object.entries(hours)) backup(stamp, `${stamp.slice(0, 10)}T${hour}:30:00Z`)
+  expect(await newest(`${now}:00:00Z`)).toBe(expected)
+})
+
+test('no more records are read than are needed', async () => {
+  for (let day = 10; day < 30; day++) backup(`2026-11-${day}`, `2026-11-${day}T05:00:00Z`)
+  let opened = 0
+  const counting: AppendOnlyStore = {
+    ...store,
+    open(key) {
+      opened++
+      return store.open(key)
+    },
+  }
+  await newestGood(counting, await list(), new Date('2026-11-28T10:00:00Z'))
+  expect(opened).toBe(1)
+})
+
+test.each([
+  ['2026-11-24', '2026-11-24T23:59:59.999Z', true],
+  ['2026-11-24', '2026-11-25T00:00:00Z', false],
+  ['2026-11-24-05', '2026-11-24T05:59:00Z', true],
+  ['2026-11-24-05-07', '2026-11-24T05:08:00Z', false],
+  ['2026-11-24', '1970-01-01T00:00:00Z', false],
+  ['2026-11-24', '+012026-11-24T00:00:00Z', false],
+])('%s and %s: within is %s', (stamp, time, expected) => {
+  expect(isWithin(stamp as Stamp, new Date(time))).toBe(expected)
+})

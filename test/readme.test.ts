@@ -1,0 +1,227 @@
+import { execFileSync } from 'node:child_process'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { backupExits } from '../lib/cli/backup-command.ts'
+import { buildVerda } from '../lib/demo/verda.ts'
+import { type Bucket, buckets, type Item, items } from '../lib/inventory.ts'
+import { archiveName, ladder } from '../lib/naming.ts'
+import { readSettings } from '../lib/settings.ts'
+
+const project = path.resolve(import.meta.dirname, '..')
+const readme = readFileSync(path.join(project, 'README.md'), 'utf8')
+const blocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text = '']) => text)
+
+describe('the commands', () => {
+  test('the two of the beginning are the scripts of package.json, which other tests run', () => {
+    const { scripts } = JSON.parse(readFileSync(path.join(project, 'package.json'), 'utf8'))
+    expect(blocks.slice(0, 2)).toEqual(['npm ci && npm run demo\n', 'npm ci && npm test\n'])
+    // test/demo.test.ts runs the first, test/left-out.test.ts the second.
+    expect([scripts.demo, scripts.test]).toEqual(['tsx scripts/demo.ts', 'vitest run'])
+  })
+
+  test('set up, look, back up, and back by hand: all others, in their order, on a small Verda', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'readme-'))
+    try {
+      const inside = (name: string) => path.join(folder, name)
+      for (const name of ['verda', 'sfs', 'new']) mkdirSync(inside(name))
+      await buildVerda(inside('verda'))
+      makeRepository(inside('repository'))
+      writeFileSync(inside('engine'), engine, { mode: 0o755 })
+
+      const script = blocks
+        .slice(2)
+        .join('')
+        .replaceAll('/opt/comfyume-backup', inside('toolkit'))
+        .replaceAll('/mnt/sfs', inside('sfs'))
+        .replaceAll('-C /', `-C ${inside('new')}`)
+      const printed = execFileSync('bash', ['-euc', `${replaced}\n${script}`], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: {
+          HOME: folder,
+          PATH: `${path.dirname(process.execPath)}:${process.env.PATH}`,
+          PROJECT: project,
+          SCRIPTS_REPO: inside('repository'),
+          VERDA_ROOT: inside('verda'),
+          SFS_ROOT: inside('sfs'),
+          SFS_REQUIRE_MOUNT: '0',
+          CONTAINER_ENGINE: inside('engine'),
+          BACKUP_NOW: '2026-03-04T05:06:07Z',
+        },
+      })
+
+      expect(printed).toContain('backup-cron in production at 2026-03-04T05:06:07.000Z would do this:')
+      expect(printed).toContain('OK backup-cron: 7 stored, 0 unchanged, 0 skipped, 0 failed')
+      expect(printed).toContain('OK backup-cron: 8 stored, 0 unchanged, 0 skipped, 0 failed')
+      expect(printed).toContain(`took ${inside('toolkit')}/crontab/verda`)
+      expect(printed).toContain('tailscale-2026-03-04.tar.gz: OK')
+      const state = 'var/lib/tailscale/tailscaled.state'
+      expect(readFileSync(inside(`new/${state}`))).toEqual(readFileSync(inside(`verda/${state}`)))
+      expect(readdirSync(inside('sfs/cache'))).toContain('comfyume-worker-2026-03-04.tar.gz')
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+})
+
+describe('the tables', () => {
+  test('settings are those that are read', () => {
+    const read = new Set<string>()
+    const absent = (_: object, name: string | symbol) => void read.add(String(name))
+    readSettings(new Proxy({}, { get: absent }))
+    expect(
+      settingsTable()
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual([...read].sort())
+  })
+
+  test.each(settingsTable())('the default of $name is $value', ({ name, value }) => {
+    const complete = { R2_ACCESS_KEY_ID: 'id', R2_SECRET_ACCESS_KEY: 'secret' }
+    const given = value === 'none' ? {} : { [name]: value }
+    const { r2, ...others } = readSettings({ ...complete, ...given })
+    const { r2: r2Default, ...othersDefault } = readSettings(complete)
+    expect(others).toEqual(othersDefault)
+    expect({ ...r2, secretAccessKey: '' }).toEqual({ ...r2Default, secretAccessKey: '' })
+  })
+
+  test('items are those of the inventory', () => {
+    expect(rowsOf('item', 'what').map((cells) => cells.map((cell) => cell.replaceAll('`', '')))).toEqual(
+      items.map((item) => [
+        item.name,
+        sourcesOf(item),
+        byCron(item),
+        storesOf(item),
+        item.restore.join(', '),
+      ]),
+    )
+  })
+
+  test('names, hours and rules on SFS are those of the inventory', () => {
+    const [stamp] = ladder('x', new Date('2026-03-04T05:06:07Z'), 'day')
+    const name = (folder: string, item: string) =>
+      `\`${folder}${archiveName('x', stamp?.stamp as never)
+        .replace('x', item)
+        .replace('2026-03-04', '<YYYY-MM-DD>')}\``
+    const { cache, containers } = buckets
+    expect(rowsOf('item', 'archive, below `$SFS_CACHE`')).toEqual([
+      ['configuration and homes', name(cache.folder, '<item>'), ...policyOf(cache)],
+      [
+        '`scripts`',
+        name(items.find((item) => item.name === 'scripts')?.folder ?? '?', 'scripts'),
+        ...policyOf(cache),
+      ],
+      ['images', name(containers.folder, '<image>'), ...policyOf(containers)],
+    ])
+  })
+
+  test('exit codes are those of the commands', () => {
+    expect(rowsOf('code', 'meaning')).toEqual(backupExits.map(({ code, what }) => [String(code), what]))
+  })
+})
+
+test('every file that is spoken of is there', () => {
+  const files = [...readme.matchAll(/`((?:lib|crontab|scripts|\.ci)\/[^\s`]+)`/g)].map(
+    ([, file = '']) => file,
+  )
+  expect(files.length).toBeGreaterThan(2)
+  expect(files.filter((file) => !existsSync(path.join(project, file)))).toEqual([])
+})
+
+/** The rows of the table whose header begins with these cells. */
+function rowsOf(...header: string[]): string[][] {
+  const tables = readme.split('\n\n').map((block) => block.split('\n').map(cellsOf))
+  const table = tables.find(([cells = []]) => header.every((text, column) => cells[column] === text))
+  if (table === undefined) throw new Error(`README.md has no table that begins with ${header.join(' | ')}`)
+  return table.slice(2)
+}
+
+function cellsOf(row: string): string[] {
+  return row
+    .split('|')
+    .slice(1, -1)
+    .map((cell) => cell.trim())
+}
+
+function settingsTable(): { name: string; value: string }[] {
+  return rowsOf('setting', 'default').map(([name = '', value = '']) => ({
+    name: name.replaceAll('`', ''),
+    value: value.replaceAll('`', ''),
+  }))
+}
+
+function sourcesOf({ capture }: Item): string {
+  if (capture.kind === 'image') return 'image'
+  if (capture.kind === 'models') return `${capture.path}/{${capture.folders}}/*${capture.extension}`
+  const paths = capture.sources.map(({ path, match }) => (match ? `${path}/${match}` : path)).join(', ')
+  return capture.sources.some(({ required }) => required) ? paths : `${paths}, optional`
+}
+
+function byCron({ commands }: Item): string {
+  const when = commands['backup-cron']?.when
+  return when === undefined ? 'never' : when === 'default' ? 'always' : when
+}
+
+function storesOf({ commands }: Item): string {
+  return [...new Set(Object.values(commands).flatMap(({ to }) => to))].join(', ') || 'git'
+}
+
+function policyOf({ sfs }: Bucket): string[] {
+  const hours = sfs?.hours === 'every' ? 'every hour' : `at ${sfs?.hours} h`
+  return [
+    hours,
+    Object.entries(sfs?.keep ?? {})
+      .map(([period, count]) => `${count} ${period}`)
+      .join(', '),
+  ]
+}
+
+/** A git repository with what `git clone` would bring. */
+function makeRepository(folder: string): void {
+  mkdirSync(folder)
+  for (const name of [
+    'package.json',
+    'package-lock.json',
+    '.npmrc',
+    '.gitignore',
+    'lib',
+    'scripts',
+    'crontab',
+  ])
+    cpSync(path.join(project, name), path.join(folder, name), { recursive: true })
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=test', '-c', 'user.email=test@localhost', ...args], { cwd: folder })
+  git('init', '-q')
+  git('add', '-A')
+  git('commit', '-qm', 'all')
+}
+
+/** What a test must not do: download packages (those of the checkout are taken), and change this machine's crontab. */
+const replaced = `
+npm() { command npm "$@" --dry-run --offline >/dev/null && ln -s "$PROJECT/node_modules" node_modules; }
+crontab() { test -s "$1" && echo "took $PWD/$1"; }
+`
+
+/** As much of docker as a capture asks for: one image with one layer. */
+const engine = `#!/bin/bash
+case "$1 $2" in
+  'container inspect') exit 1 ;;
+  'image inspect') printf '%s\\n' sha256:1234 "\${@: -1}" 1000 ;;
+  save*)
+    cd "$(mktemp -d)" && mkdir blobs && echo '{}' >blobs/config && seq 1000 >blobs/layer
+    echo '[{"Config":"blobs/config","Layers":["blobs/layer"]}]' >manifest.json
+    tar -cf - manifest.json blobs
+    rm -rf "$PWD" ;;
+esac
+`

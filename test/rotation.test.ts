@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { listCopies } from '../lib/copies.ts'
+import type { KeepRule } from '../lib/retention.ts'
+import { RotationRefused, rotate } from '../lib/rotation.ts'
+import { rotatingDirectoryStore } from '../lib/stores/rotating-directory.ts'
+import { type RotatingStore, StoreError } from '../lib/stores/store.ts'
+
+const now = new Date('2026-11-24T10:00:00Z')
+const daily5 = { daily: 5, weekly: 3, monthly: 3 }
+let root: string
+let store: RotatingStore
+beforeEach(() => {
+  root = mkdtempSync(path.join(tmpdir(), 'rotation-'))
+  mkdirSync(path.join(root, 'config'))
+  store = rotatingDirectoryStore({ name: 'sfs', root })
+})
+afterEach(() => rmSync(root, { recursive: true }))
+
+const put = (name: string, content: string) => writeFileSync(path.join(root, 'config', name), content)
+function backup(stamp: string, time = `${stamp}T05:00:00Z`, item = 'env') {
+  const name = `${item}-${stamp}.tar.gz`
+  put(name, stamp)
+  const sha256 = createHash('sha256').update(stamp).digest('hex')
+  put(`${name}.sha256`, `# time: ${time}\n# bytes: ${stamp.length}\n${sha256}  ${name}\n`)
+}
+const names = () => readdirSync(path.join(root, 'config')).sort()
+const archives = () => names().filter((name) => name.endsWith('.tar.gz'))
+const turn = async (rule: KeepRule = daily5, at = now) =>
+  rotate(store, await listCopies(store, 'config/', 'env'), rule, at)
+const days = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, n) => `2026-11-${String(from + n).padStart(2, '0')}`)
+
+test('what the rule does not keep is removed with its record, newest first, with the reasons', async () => {
+  for (const day of days(10, 24)) backup(day)
+  const { removed, warnings } = await turn({ daily: 3 })
+  expect(archives()).toEqual(['env-2026-11-22.tar.gz', 'env-2026-11-23.tar.gz', 'env-2026-11-24.tar.gz'])
+  expect(names()).toHaveLength(6)
+  expect(removed.map(({ key }) => key)).toEqual(
+    days(10, 21)
+      .reverse()
+      .map((day) => `config/env-${day}.tar.gz`),
+  )
+  expect(removed[0]?.reasons).toEqual([
+    'not among 3 daily',
+    'kept are 2026-11-24 (newest, daily), 2026-11-23 (daily), 2026-11-22 (daily)',
+  ])
+  expect(warnings).toEqual([])
+})
+
+test('a second rotation removes nothing', async () => {
+  for (const day of days(1, 24)) backup(day)
+  await turn()
+  const left = names()
+  expect(await turn()).toEqual({ removed: [], warnings: [] })
+  expect(names()).toEqual(left)
+})
+
+describe('law 4: rotation never removes', () => {
+  test('the newest good copy, even when every rule is zero', async () => {
+    for (const day of days(20, 24)) backup(day)
+    await turn({})
+    expect(archives()).toEqual(['env-2026-11-24.tar.gz'])
+  })
+
+  test('files without a record, foreign files, other items', async () => {
+    for (const day of days(1, 24)) backup(day)
+    for (const day of days(1, 9)) backup(day, undefined, 'env-extra')
+    const foreign = [
+      'env-2020-01-01.tar.gz',
+      'env-2020-01-02.tar.gz.part',
+      'env-latest.tar.gz',
+      'env-2020-13-01.tar.gz',
+      'env.tar.gz',
+      'notes.txt',
+      'env-2020-01-03.tar.gz.sha256.bak',
+    ]
+    for (const name of foreign) put(name, 'foreign')
+    put('env-2020-01-05.tar.gz', 'the record is torn')
+    put('env-2020-01-05.tar.gz.sha256', '# item: env\n')
+    await turn({ daily: 1 })
+    const kept = names()
+    for (const name of [...foreign, 'env-2020-01-05.tar.gz', 'env-2020-01-05.tar.gz.sha256'])
+      expect(kept).toContain(name)
+    expect(kept.filter((name) => name.startsWith('env-extra-'))).toHaveLength(18)
+    expect(kept.filter((name) => name.startsWith('env-2026'))).toHaveLength(2)
+  })
+
+  test('anything, while a copy that must stay has another size than its record', async () => {
+    for (const day of days(10, 24)) backup(day)
+    truncateSync(path.join(root, 'config/env-2026-11-23.tar.gz'), 4)
+    const before = names()
+    await expect(turn()).rejects.toThrow(RotationRefused)
+    await expect(turn()).rejects.toThrow(
+      'config/env-2026-11-23.tar.gz has 4 bytes, its record says 10. Look at it, move it away together with its .sha256',
+    )
+    expect(names()).toEqual(before)
+  })
+
+  test('anything, while the archive of a copy that must stay is gone', async () => {
+    for (const day of days(10, 24)) backup(day)
+    rmSync(path.join(root, 'config/env-2026-11-22.tar.gz'))
+    const before = names()
+    await expect(turn()).rejects.toThrow('env-2026-11-22.tar.gz is gone, only its record is there')
+    expect(names()).toEqual(before)
+  })
+
+  test('what is from the future; it pushes nothing out and is told', async () => {
+    for (const day of days(22, 24)) backup(day)
+    for (const year of [2027, 2028, 2029, 2030]) backup(`${year}-01-01`)
+    backup('2026-11-24-12', '2026-11-24T12:00:00Z')
+    const { removed, warnings } = await turn({ daily: 3 })
+    expect(removed).toEqual([])
+    expect(warnings).toHaveLength(5)
+    for (const warning of warnings) expect(warning).toMatch(/is from the future: a clock was wrong/)
+  })
+
+  test('what a clock that jumped back leaves in the future: nothing newer is lost', async () => {
+    for (const day of days(1, 24)) backup(day)
+    backup('2025-06-01')
+    const { removed } = await turn(daily5, new Date('2025-06-01T06:00:00Z'))
+    expect(removed).toEqual([])
+    expect(archives()).toHaveLength(25)
+  })
+
+  test.each(['1970-01-01T00:00:00Z', '2026-11-25T00:00:00Z', '2150-01-01T00:00:00Z'])(
+    'a copy whose record is from %s, not from the time in its name; it pushes nothing out',
+    async (time) => {
+      for (const day of days(20, 24)) backup(day)
+      backup('2026-11-19', time)
+      const { warnings } = await turn({ daily: 5 }, new Date('2026-11-25T10:00:00Z'))
+      expect(archives()).toHaveLength(6)
+      expect(warnings).toHaveLength(1)
+      expect(warnings[0]).toContain('not from the time in its name')
+    },
+  )
+})
+
+test('a damaged copy that need not stay does not stand in the way', async () => {
+  for (const day of days(10, 24)) backup(day)
+  truncateSync(path.join(root, 'config/env-2026-11-12.tar.gz'), 4)
+  await turn({ daily: 3 })
+  expect(archives()).toHaveLength(3)
+})
+
+test('cut off anywhere, the next rotation removes the rest', async () => {
+  for (let cut = 0; cut < 12; cut++) {
+    for (const day of days(15, 24)) backup(day)
+    let removals = 0
+    const dying: RotatingStore = {
+      ...store,
+      async remove(key) {
+        if (removals++ === cut) throw new StoreError('the share is gone')
+        await store.remove(key)
+      },
+    }
+    await expect(
+      rotate(dying, await listCopies(store, 'config/', 'env'), { daily: 3 }, now),
+    ).rejects.toThrow()
+    expect(archives()).toContain('env-2026-11-24.tar.gz')
+    await turn({ daily: 3 })
+    expect(names(), `cut at removal ${cut}`).toHaveLength(6)
+  }
+})
+
+test('the times of the files themselves mean nothing', async () => {
+  for (const day of days(20, 24)) backup(day)
+  for (const name of names()) utimesSync(path.join(root, 'config', name), 0, 0)
+  await turn({ daily: 2 })
+  expect(archives()).toEqual(['env-2026-11-23.tar.gz', 'env-2026-11-24.tar.gz'])
+  expect(statSync(path.join(root, 'config/env-2026-11-24.tar.gz')).mtimeMs).toBe(0)
+})
+
+test('whatever lies there, every record that is left has its archive, and the newest good copy stays', async () => {
+  const stamp = fc
+    .date({ min: new Date('2026-09-01'), max: new Date('2026-12-10'), noInvalidDate: true })
+    .map((date) => date.toISOString().slice(0, 10))
+  const rule = fc.record({ daily: fc.nat(6), weekly: fc.nat(4), monthly: fc.nat(4) })
+  await fc.assert(
+    fc.asyncProperty(fc.uniqueArray(stamp, { maxLength: 30 }), rule, async (stamps, keep) => {
+      for (const name of names()) rmSync(path.join(root, 'config', name))
+      for (const each of stamps) backup(each)
+      await turn(keep)
+      const left = archives()
+      expect(names()).toEqual(left.flatMap((name) => [name, `${name}.sha256`]).sort())
+      const past = stamps.filter((each) => each <= '2026-11-24').sort()
+      if (past.length > 0) expect(left).toContain(`env-${past.at(-1)}.tar.gz`)
+      for (const future of stamps.filter((each) => each > '2026-11-24'))
+        expect(left).toContain(`env-${future}.tar.gz`)
+    }),
+    { numRuns: 40 },
+  )
+})

@@ -1,0 +1,136 @@
+import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import path from 'node:path'
+import { afterEach, expect, it } from 'vitest'
+import { settle } from './verda.ts'
+import { buildWorkshop, cacheBucket, reportIn, userFilesBucket, type Workshop } from './workshop.ts'
+
+let workshop: Workshop
+afterEach(() => workshop.dispose())
+
+const project = 'home/dev/comfyume-v1'
+
+it('names the archives of the users by the hour, and pushes their credentials', async () => {
+  workshop = await buildWorkshop()
+  const run = await workshop.backupMello()
+  expect(run.stderr).toBe('')
+  expect(run.code).toBe(0)
+  const archives = workshop.r2.keys(userFilesBucket).filter((key) => key.endsWith('.tar.gz'))
+  expect(archives).toEqual(['user-data-2026-11-24-10.tar.gz', 'user-outputs-2026-11-24-10.tar.gz'])
+  expect(workshop.git('show', 'HEAD:.env')).toBe('PASSWORD=pa$$word')
+  expect(workshop.git('show', 'HEAD:nginx/.htpasswd')).toBe('user001:$apr1$hash')
+  expect(workshop.r2.keys(cacheBucket)).toContain('runs/backup-mello-2026-11-24-10-00-00.json')
+})
+
+it('writes and pushes nothing when nothing changed, and only the changed archive when one did', async () => {
+  workshop = await buildWorkshop()
+  await workshop.backupMello()
+  const head = workshop.git('rev-parse', 'HEAD')
+  workshop.write(`${project}/data/outputs/user002/picture.png`, 'picture')
+  settle()
+  const report = reportIn(await workshop.backupMello(['--json'], { BACKUP_NOW: '2026-11-24T11:00:00Z' }))
+  expect(
+    Object.fromEntries(report.items.map(({ item, status }: Record<string, string>) => [item, status])),
+  ).toEqual({
+    'user-data': 'unchanged',
+    'user-outputs': 'stored',
+    credentials: 'unchanged',
+  })
+  expect(workshop.git('rev-parse', 'HEAD')).toBe(head)
+})
+
+it('--quick leaves the outputs out', async () => {
+  workshop = await buildWorkshop()
+  await workshop.backupMello(['--quick'])
+  const archives = workshop.r2.keys(userFilesBucket).filter((key) => key.endsWith('.tar.gz'))
+  expect(archives).toEqual(['user-data-2026-11-24-10.tar.gz'])
+})
+
+it('commits changed credentials on top of what others pushed, and never by force', async () => {
+  workshop = await buildWorkshop()
+  await workshop.backupMello(['--only', 'credentials'])
+  const clone = path.join(workshop.verda.folder, 'elsewhere')
+  execFileSync('git', ['clone', '--quiet', workshop.repository, clone])
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-C', clone, '-c', 'user.name=o', '-c', 'user.email=o@o', ...args])
+  git('commit', '--quiet', '--allow-empty', '-m', 'from elsewhere')
+  git('push', '--quiet')
+  workshop.write(`${project}/.env`, 'PASSWORD=another one\n')
+  const run = await workshop.backupMello(['--only', 'credentials'])
+  expect(run.code).toBe(0)
+  expect(workshop.git('log', '--format=%s').split('\n')).toEqual([
+    expect.stringContaining('credentials of mello (production)'),
+    'from elsewhere',
+    expect.stringContaining('credentials of mello (production)'),
+  ])
+})
+
+it('a push that is refused fails the item, names no secret, and loses nothing', async () => {
+  workshop = await buildWorkshop()
+  await workshop.backupMello(['--only', 'credentials'])
+  execFileSync('bash', [
+    '-c',
+    'printf "#!/bin/sh\\nexit 1\\n" > "$1" && chmod +x "$1"',
+    'hook',
+    path.join(workshop.repository, 'hooks/pre-receive'),
+  ])
+  workshop.write(`${project}/.env`, 'PASSWORD=newer\n')
+  const run = await workshop.backupMello(['--only', 'credentials'])
+  expect(run.code).toBe(1)
+  expect(run.stdout).toContain('git push')
+  expect(run.stdout).toContain('nothing is lost')
+  expect(run.stdout).not.toContain('newer')
+  expect(workshop.git('show', 'HEAD:.env')).toBe('PASSWORD=pa$$word')
+})
+
+it('a repository that cannot be read fails the credentials alone, without the token in its address', async () => {
+  workshop = await buildWorkshop()
+  const address = 'http://user:t0ken-of-git@127.0.0.1:9/x.git'
+  const run = await workshop.backupMello([], { CREDENTIALS_REPO: address })
+  expect(run.code).toBe(1)
+  expect(run.stdout).toContain('stored user-data -> r2')
+  expect(run.stdout).toContain('git clone')
+  expect(run.stdout + run.stderr).not.toContain('t0ken-of-git')
+})
+
+it('skips the credentials where no repository is set, and says so', async () => {
+  workshop = await buildWorkshop()
+  const run = await workshop.backupMello([], { CREDENTIALS_REPO: '' })
+  expect(run.code).toBe(0)
+  expect(run.stdout).toContain('skipped credentials: CREDENTIALS_REPO is not set')
+})
+
+it.each([
+  ['missing', () => rmSync(path.join(workshop.mello, project, 'nginx/.htpasswd')), 'cannot be read on mello'],
+  ['empty', () => workshop.write(`${project}/.env`, ''), 'is empty'],
+  ['shrunken', () => workshop.write(`${project}/.env`, 'P\n'), 'shrank from'],
+])(
+  'law 5: credentials that are %s fail, and the repository keeps what it has',
+  async (_how, spoil, words) => {
+    workshop = await buildWorkshop()
+    await workshop.backupMello(['--only', 'credentials'])
+    const head = workshop.git('rev-parse', 'HEAD')
+    spoil()
+    const run = await workshop.backupMello(['--only', 'credentials'])
+    expect(run.code).toBe(1)
+    expect(run.stdout).toContain(words)
+    expect(workshop.git('rev-parse', 'HEAD')).toBe(head)
+  },
+)
+
+it('writes no file through a link that the repository holds', async () => {
+  workshop = await buildWorkshop()
+  const clone = path.join(workshop.verda.folder, 'hostile')
+  const victim = path.join(workshop.verda.folder, 'victim')
+  execFileSync('bash', [
+    '-c',
+    'git clone -q "$1" "$2" 2>/dev/null; cd "$2"; ln -s "$3" .env; git add .env; git -c user.name=h -c user.email=h@h commit -qm hostile; git push -q origin HEAD; echo safe > "$3"',
+    'x',
+    workshop.repository,
+    clone,
+    victim,
+  ])
+  const run = await workshop.backupMello(['--only', 'credentials'])
+  expect(execFileSync('cat', [victim]).toString()).toBe('safe\n')
+  expect(run.code).toBe(0)
+})
