@@ -6,6 +6,7 @@ import { messageOf } from '../message.ts'
 import type { Chapter } from './chapter.ts'
 import { aBadHour } from './chapters/a-bad-hour.ts'
 import { aSmallVerda } from './chapters/a-small-verda.ts'
+import { awayFromVerda } from './chapters/away-from-verda.ts'
 import { compared } from './chapters/compared.ts'
 import { everythingComesBack } from './chapters/everything-comes-back.ts'
 import { theFirstHour } from './chapters/the-first-hour.ts'
@@ -21,6 +22,7 @@ const story: readonly Chapter[] = [
   weeksGoBy,
   whatRotationKeeps,
   aBadHour,
+  awayFromVerda,
   theInstanceIsGone,
   everythingComesBack,
   compared,

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { carryOut, type Watcher } from '../backup.ts'
+import { carryOut, type Watcher, type Workplace } from '../backup.ts'
 import { showRun } from '../cli/show.ts'
 import { openHosts } from '../hosts/open.ts'
 import { makePlan, type Plan } from '../plan.ts'
@@ -51,14 +51,23 @@ export function planRun({ settings }: Stage, now: Date, only?: string[]): Plan {
 
 /** A run of backup-cron at a simulated time: the same plan, the same way through it. */
 export async function backUp(stage: Stage, plan: Plan, watch: Watcher = unheard(plan)): Promise<Report> {
-  const { settings, sfs } = stage
-  const hosts = openHosts(settings, 'backup-cron')
   stage.now = plan.now
+  return runPlan(plan, stage.settings, () => stage.sfs, watch)
+}
+
+/** A run of any of the backup commands, without locks: nobody else is on the stage. */
+export async function runPlan(
+  plan: Plan,
+  settings: Settings,
+  store: Workplace['store'],
+  watch: Watcher = unheard(plan),
+): Promise<Report> {
+  const hosts = openHosts(settings, plan.command)
   return carryOut(plan, {
     settings,
     locks: { held: new Set(), busy: new Map(), release: async () => {} },
     host: (name) => hosts.get(name),
-    store: () => sfs,
+    store,
     acceptShrink: false,
     watch,
     clock: () => plan.now,
