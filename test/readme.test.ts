@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -11,16 +11,21 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { backupExits } from '../lib/cli/backup-command.ts'
 import { buildVerda } from '../lib/demo/verda.ts'
-import { type Bucket, buckets, type Item, items } from '../lib/inventory.ts'
+import { type Bucket, buckets, type Item, items, type StorePolicy } from '../lib/inventory.ts'
 import { archiveName, ladder } from '../lib/naming.ts'
 import { readSettings } from '../lib/settings.ts'
+import { buildWorkshop } from './scripts/workshop.ts'
 
 const project = path.resolve(import.meta.dirname, '..')
 const readme = readFileSync(path.join(project, 'README.md'), 'utf8')
-const blocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text = '']) => text)
+const blocks = blocksOf(readme)
+/** The commands of one section. */
+const section = (title: string) =>
+  blocksOf(readme.split(/^## /m).find((text) => text.startsWith(title)) ?? '')
 
 describe('the commands', () => {
   test('the two of the beginning are the scripts of package.json, which other tests run', () => {
@@ -30,7 +35,42 @@ describe('the commands', () => {
     expect([scripts.demo, scripts.test]).toEqual(['tsx scripts/demo.ts', 'vitest run'])
   })
 
-  test('set up, look, back up, and back by hand: all others, in their order, on a small Verda', async () => {
+  test('of all other sections, two on Verda and one on Mello, are run below', () => {
+    const run = ['Set up on Verda', 'Set up on Mello', 'Back by hand'].flatMap(section)
+    expect(run.length).toBe(5)
+    expect(blocks.slice(2)).toEqual(run)
+  })
+
+  test('set up, look and back up, on a small Mello', { timeout: 120_000 }, async () => {
+    const workshop = await buildWorkshop()
+    const { folder, settings } = workshop.verda
+    const inside = (name: string) => path.join(folder, name)
+    try {
+      makeRepository(inside('repository'))
+      const script = section('Set up on Mello').join('').replaceAll('/opt/comfyume-backup', inside('toolkit'))
+      const child = spawn('bash', ['-euc', `${replaced}\n${script}`], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: {
+          ...settings,
+          HOME: folder,
+          USER: 'dev',
+          PATH: `${path.dirname(process.execPath)}:${process.env.PATH}`,
+          PROJECT: project,
+          SCRIPTS_REPO: inside('repository'),
+        },
+      })
+      const printed = await text(child.stdout)
+      expect(printed).toContain('backup-verda in production at 2026-11-24T10:00:00.000Z would do this:')
+      expect(printed).toContain('SAFE TO SHUT DOWN')
+      expect(printed).not.toContain('NOT SAFE')
+      expect(printed).toContain('OK backup-mello: 3 stored, 0 unchanged, 0 skipped, 0 failed')
+      expect(printed).toContain(`took ${inside('toolkit')}/crontab/mello`)
+    } finally {
+      await workshop.dispose()
+    }
+  })
+
+  test('set up, look, back up, and back by hand, on a small Verda', async () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'readme-'))
     try {
       const inside = (name: string) => path.join(folder, name)
@@ -39,8 +79,8 @@ describe('the commands', () => {
       makeRepository(inside('repository'))
       writeFileSync(inside('engine'), engine, { mode: 0o755 })
 
-      const script = blocks
-        .slice(2)
+      const script = ['Set up on Verda', 'Back by hand']
+        .flatMap(section)
         .join('')
         .replaceAll('/opt/comfyume-backup', inside('toolkit'))
         .replaceAll('/mnt/sfs', inside('sfs'))
@@ -116,14 +156,21 @@ describe('the tables', () => {
         .replace('2026-03-04', '<YYYY-MM-DD>')}\``
     const { cache, containers } = buckets
     expect(rowsOf('item', 'archive, below `$SFS_CACHE`')).toEqual([
-      ['configuration and homes', name(cache.folder, '<item>'), ...policyOf(cache)],
+      ['configuration and homes', name(cache.folder, '<item>'), ...policyOf(cache.sfs)],
       [
         '`scripts`',
         name(items.find((item) => item.name === 'scripts')?.folder ?? '?', 'scripts'),
-        ...policyOf(cache),
+        ...policyOf(cache.sfs),
       ],
-      ['images', name(containers.folder, '<image>'), ...policyOf(containers)],
+      ['images', name(containers.folder, '<image>'), ...policyOf(containers.sfs)],
     ])
+  })
+
+  test('names, hours and rules on the object stores are those of the inventory', () => {
+    const rows = rowsOf('bucket', 'archive')
+    expect(rows.map(([name, , , ...policy]) => [name, ...policy])).toEqual(
+      Object.values(buckets).map((bucket: Bucket) => [`\`${bucket.name}\``, ...policyOf(bucket.r2)]),
+    )
   })
 
   test('exit codes are those of the commands', () => {
@@ -138,6 +185,10 @@ test('every file that is spoken of is there', () => {
   expect(files.length).toBeGreaterThan(2)
   expect(files.filter((file) => !existsSync(path.join(project, file)))).toEqual([])
 })
+
+function blocksOf(markdown: string): string[] {
+  return [...markdown.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, commands = '']) => commands)
+}
 
 /** The rows of the table whose header begins with these cells. */
 function rowsOf(...header: string[]): string[][] {
@@ -177,14 +228,12 @@ function storesOf({ commands }: Item): string {
   return [...new Set(Object.values(commands).flatMap(({ to }) => to))].join(', ') || 'git'
 }
 
-function policyOf({ sfs }: Bucket): string[] {
-  const hours = sfs?.hours === 'every' ? 'every hour' : `at ${sfs?.hours} h`
-  return [
-    hours,
-    Object.entries(sfs?.keep ?? {})
-      .map(([period, count]) => `${count} ${period}`)
-      .join(', '),
-  ]
+function policyOf(policy: StorePolicy | undefined): string[] {
+  const { hours = [], keep = {} } = policy ?? {}
+  const made = hours === 'every' ? 'every hour' : hours === 'on addition' ? hours : `at ${hours.join(', ')} h`
+  if (keep === 'all') return [made, keep]
+  const kept = Object.entries(keep).map(([period, count]) => `${count} ${period}`)
+  return [made, kept.join(', ')]
 }
 
 /** A git repository with what `git clone` would bring. */
@@ -210,6 +259,7 @@ function makeRepository(folder: string): void {
 /** What a test must not do: download packages (those of the checkout are taken), and change this machine's crontab. */
 const replaced = `
 npm() { command npm "$@" --dry-run --offline >/dev/null && ln -s "$PROJECT/node_modules" node_modules; }
+sudo() { [ "$1 $2" = 'install -d' ] && mkdir -p "\${@: -1}"; }
 crontab() { test -s "$1" && echo "took $PWD/$1"; }
 `
 
