@@ -1,19 +1,14 @@
 import { Readable } from 'node:stream'
 import { type Capture, ChangedWhileRead, type Stream, type Survey } from './capture/capture.ts'
-import { type Copy, type KnownCopy, listCopies, newestGood, readCopy } from './copies.ts'
+import { type KnownCopy, listCopies, newestGood } from './copies.ts'
 import { fanOut } from './fan-out.ts'
 import { messageOf } from './message.ts'
-import { ladder, makeStamp, readArchiveName, recordName, type StampUnit } from './naming.ts'
+import { makeStamp, recordName, type StampUnit } from './naming.ts'
+import { mendPairs, type Place, placeFor } from './place.ts'
 import type { Job, Plan, Target } from './plan.ts'
 import { makeRecord } from './record.ts'
 import type { StoreOutcome } from './report.ts'
-import {
-  type AppendOnlyStore,
-  KeyExists,
-  type Receipt,
-  type RotatingStore,
-  StoreError,
-} from './stores/store.ts'
+import { type AppendOnlyStore, KeyExists, type Receipt, rotates, StoreError } from './stores/store.ts'
 
 /** One item on its way into its stores. */
 export interface ItemRun {
@@ -41,12 +36,6 @@ interface Writing {
   store: AppendOnlyStore
   previous: KnownCopy | undefined
   place: Place
-}
-
-/** A free key, or one whose archive is to be replaced. */
-interface Place {
-  key: string
-  over: boolean
 }
 
 /**
@@ -85,10 +74,10 @@ async function prepare(
   const { now } = run
   const room = await store.probe(target.folder)
   if (room.warning !== undefined) warnings.push(room.warning)
-  if (rotates(store)) await mend(store, target.folder, item)
+  if (rotates(store)) await mendPairs(store, target.folder, item)
   const copies = await listCopies(store, target.folder, item)
   const previous = await newestGood(store, copies, now)
-  const place = await placeFor(run, target, store, copies)
+  const place = await placeFor(store, target, run.job.item, run.now, copies)
   if (previous?.record.fingerprint === survey.fingerprint) {
     const today = makeStamp(now, target.stamp as StampUnit)
     if (!rotates(store) || previous.stamp.startsWith(today)) return unchanged(previous, previous.key)
@@ -198,44 +187,11 @@ async function write(
   return receipt
 }
 
-/** A name for new content: on SFS the day's own file again, unless it is not ours to replace; else the first free rung of the ladder. */
-async function placeFor(
-  run: ItemRun,
-  target: Target,
-  store: AppendOnlyStore,
-  copies: readonly Copy[],
-): Promise<Place> {
-  for (const { name } of ladder(run.job.item, run.now, target.stamp as StampUnit)) {
-    const key = target.folder + name
-    const there = copies.find((copy) => copy.key === key)
-    if (!there) return { key, over: false }
-    if (!rotates(store)) continue
-    // Without a record it may be anybody's, even half written; from the future it is newer than what we have.
-    const known = await readCopy(store, there)
-    if (known && known.time <= run.now) return { key, over: true }
-  }
-  throw new StoreError(
-    `${store.name}: every name for this minute is taken, and nothing is overwritten: run again in a minute`,
-  )
-}
-
 /** After a name was lost to another run: what is there now decides which is next. */
 async function elsewhere(run: ItemRun, writing: Writing): Promise<Writing> {
   const { store, target } = writing
   const copies = await listCopies(store, target.folder, run.job.item)
-  return { ...writing, place: await placeFor(run, target, store, copies) }
-}
-
-/** Finishes what a killed run left half-way between an archive and its record. */
-async function mend(store: RotatingStore, folder: string, item: string): Promise<void> {
-  for await (const { key } of store.list(`${folder}${item}-`)) {
-    const archive = key.endsWith('.sha256.next') ? key.slice(0, -'.sha256.next'.length) : undefined
-    if (archive && readArchiveName(item, archive.slice(folder.length))) await store.mend(archive)
-  }
-}
-
-function rotates(store: AppendOnlyStore): store is RotatingStore {
-  return 'replace' in store
+  return { ...writing, place: await placeFor(store, target, run.job.item, run.now, copies) }
 }
 
 function changeWarnings({ changed }: Stream): string[] {

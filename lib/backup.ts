@@ -1,38 +1,13 @@
 import { listCopies } from './copies.ts'
 import type { Host } from './hosts/host.ts'
-import { type BucketName, type HostName, restoringMarker, type StoreName } from './inventory.ts'
-import type { Locks } from './locks.ts'
+import { type HostName, restoringMarker } from './inventory.ts'
 import { messageOf } from './message.ts'
 import type { Job, Plan, Target } from './plan.ts'
-import { busyReason, type FileOutcome, type ItemOutcome, overall, type Report } from './report.ts'
+import { busyReason, type ItemOutcome, overall, type Report } from './report.ts'
 import { rotate } from './rotation.ts'
-import type { Settings } from './settings.ts'
 import { storeItem } from './store-item.ts'
-import type { AppendOnlyStore, RotatingStore } from './stores/store.ts'
-
-/** What a run needs besides its plan. */
-export interface Workplace {
-  settings: Settings
-  locks: Locks
-  host(name: HostName): Host
-  store(name: StoreName, bucket: BucketName): AppendOnlyStore
-  acceptShrink: boolean
-  watch: Watcher
-  /** The time now; in a drill, the drill's. */
-  clock(): Date
-}
-
-/** Told what happens while it happens. */
-export interface Watcher {
-  itemStarted(job: Job): void
-  /** How many bytes there will be in all, where that is known. */
-  total(job: Job, bytes: number): void
-  bytes(job: Job, bytes: number): void
-  fileDone(job: Job, store: string, outcome: FileOutcome): void
-  itemDone(outcome: ItemOutcome): void
-  rotated(rotated: Report['rotated'][number]): void
-  problem(text: string): void
-}
+import type { RotatingStore } from './stores/store.ts'
+import type { Workplace } from './workplace.ts'
 
 /** Carries a plan out, one item after another; what fails in one item or store stops no other. */
 export async function carryOut(plan: Plan, place: Workplace): Promise<Report> {

@@ -1,4 +1,3 @@
-import type { Workplace } from './backup.ts'
 import { backUpItem } from './backup-item.ts'
 import { backUpModels } from './backup-models.ts'
 import type { Capture } from './capture/capture.ts'
@@ -10,6 +9,7 @@ import type { Job, Plan, Target } from './plan.ts'
 import type { StoreOutcome } from './report.ts'
 import type { S3Store } from './stores/s3.ts'
 import type { RotatingStore } from './stores/store.ts'
+import type { Workplace } from './workplace.ts'
 
 export interface Stored {
   outcomes: [store: string, outcome: StoreOutcome][]

@@ -50,7 +50,7 @@ function save(host: Host, name: string, args: string[]): Stream {
   const onLine = (line: string): boolean => {
     if (line.startsWith('member ')) members.add(line.slice(7))
     else if (line.startsWith('needs ')) needed.add(line.slice(6))
-    else if (line === 'listed 0') listed = true
+    else if (line === 'listed') listed = true
     else return false
     return true
   }
@@ -96,14 +96,14 @@ echo "$reference"
 
 /**
  * The compressed image on standard output. On standard error "member PATH" for what the archive holds and
- * "needs PATH" for the configuration and the layers that its manifest names; "listed 0" when it could be listed to its end.
+ * "needs PATH" for the configuration and the layers that its manifest names; "listed" when it could be listed to its end.
  * With -u, sed writes whole lines: those of the two do not run into each other.
  */
 const saveScript = `
 ${chooseEngine}
 ${chooseCompressor}
 "$engine" save "$2" |
-  tee >(tar -tf - | sed -u 's/^/member /' >&2; echo "listed \${PIPESTATUS[0]}" >&2) \\
+  tee >(tar -tf - | sed -u 's/^/member /' >&2 && echo listed >&2) \\
     >(tar -xOf - manifest.json | tr -d '\\n' | grep -oE '"(Config|Layers)" *: *("[^"]*"|\\[[^]]*\\])' | grep -oE '"[^"]*[./][^"]*"' | sed -u 's/^"/needs /; s/"$//' >&2) |
   "\${compressor[@]}"
 `

@@ -1,7 +1,7 @@
-import type { Watcher } from '../backup.ts'
 import type { Plan } from '../plan.ts'
 import { busyReason, type ItemOutcome, type Report, type StoreOutcome } from '../report.ts'
 import { reasonsAgainstShutdown } from '../shutdown.ts'
+import type { Watcher } from '../workplace.ts'
 import { Progress } from './progress.ts'
 import { bytesInWords } from './words.ts'
 

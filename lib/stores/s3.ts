@@ -31,6 +31,7 @@ export function s3Store(options: S3Options): S3Store {
   const { partBytes = 16 * 2 ** 20, concurrency = 3, readBackBytes = 64 * 2 ** 20 } = options
   const sizes = { partBytes, concurrency, readBackBytes }
   let conditional: Promise<boolean> | undefined
+  let away = false
 
   async function mayCreate(key: string): Promise<void> {
     if ((await lookUp(connection, key)) !== undefined) throw new KeyExists(connection.name, key)
@@ -52,7 +53,11 @@ export function s3Store(options: S3Options): S3Store {
     name: connection.name,
 
     async probe() {
-      await listPage(connection, '', undefined, 1)
+      // One that was away a moment ago is asked once, not patiently again: an item's other stores wait for the answer.
+      const asked = away ? { ...connection, request: connection.once } : connection
+      away = true
+      await listPage(asked, '', undefined, 1)
+      away = false
       conditional ??= honoursConditions(connection)
       const honoured = await conditional.catch((error) => {
         conditional = undefined

@@ -60,6 +60,11 @@ export interface RotatingStore extends AppendOnlyStore {
   remove(key: string): Promise<void>
 }
 
+/** Whether a store is the SFS cache. */
+export function rotates(store: AppendOnlyStore): store is RotatingStore {
+  return 'replace' in store
+}
+
 /** A store, or one request to it, failed. The message names the store and says what to do. */
 export class StoreError extends Error {
   override name = 'StoreError'

@@ -1,0 +1,43 @@
+import { type Copy, readCopy } from './copies.ts'
+import { ladder, readArchiveName, type StampUnit } from './naming.ts'
+import type { Target } from './plan.ts'
+import { type AppendOnlyStore, type RotatingStore, rotates, StoreError } from './stores/store.ts'
+
+/** A free key, or one whose archive is to be replaced. */
+export interface Place {
+  key: string
+  over: boolean
+}
+
+/**
+ * A name for new content of an item: on SFS the day's own file again, unless it is not ours to replace; else the first free rung of the
+ * ladder. Throws StoreError when all of them are taken.
+ */
+export async function placeFor(
+  store: AppendOnlyStore,
+  { folder, stamp }: Target,
+  item: string,
+  now: Date,
+  copies: readonly Copy[],
+): Promise<Place> {
+  for (const { name } of ladder(item, now, stamp as StampUnit)) {
+    const key = folder + name
+    const there = copies.find((copy) => copy.key === key)
+    if (!there) return { key, over: false }
+    if (!rotates(store)) continue
+    // Without a record it may be anybody's, even half written; from the future it is newer than what we have.
+    const known = await readCopy(store, there)
+    if (known && known.time <= now) return { key, over: true }
+  }
+  throw new StoreError(
+    `${store.name}: every name for this minute is taken, and nothing is overwritten: run again in a minute`,
+  )
+}
+
+/** Finishes what a killed run left half-way between an archive of an item and its record. */
+export async function mendPairs(store: RotatingStore, folder: string, item: string): Promise<void> {
+  for await (const { key } of store.list(`${folder}${item}-`)) {
+    const archive = key.endsWith('.sha256.next') ? key.slice(0, -'.sha256.next'.length) : undefined
+    if (archive && readArchiveName(item, archive.slice(folder.length))) await store.mend(archive)
+  }
+}
