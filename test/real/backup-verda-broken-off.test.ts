@@ -36,7 +36,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await proxy.stop()
+  await proxy.close()
   owner.close()
   await server.close()
   await machines.dispose()

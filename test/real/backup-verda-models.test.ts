@@ -28,7 +28,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await proxy.stop()
+  await proxy.close()
   owner.close()
   await server.close()
   await machines.dispose()
@@ -114,7 +114,7 @@ test('a model that is there without a record counts as there when its size fits'
 
 test('links become full copies, and files that no rule covers are named in a warning', async () => {
   const digest = layModel('checkpoints/linked to.safetensors', 5000)
-  const link = machines.verda.root + '/mnt/sfs/models/diffusion_models/link.safetensors'
+  const link = `${machines.verda.root}/mnt/sfs/models/diffusion_models/link.safetensors`
   symlinkSync('../checkpoints/linked to.safetensors', link)
   machines.verda.write('mnt/sfs/models/checkpoints/README.md', 'read me')
   machines.verda.write('mnt/sfs/models/embeddings/x.pt', 'an embedding')

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { pipeline } from 'node:stream'
 
 /** What stands between a client and a server of this machine: it counts, holds up, takes away. The content goes through as it is. */
@@ -15,15 +15,16 @@ export interface TcpProxy {
   resume(): void
   /** The next so many connections whose request begins with `head` wait until all of them are there, and then go on together. */
   meet(head: string, count: number): void
-  /** Ends every connection and refuses new ones, as a server that is down, until `restart`. */
-  stop(): Promise<void>
-  restart(): Promise<void>
+  /** From now on hangs up on whoever comes, as what stands before a server that is down; or no more. */
+  hangUp(on: boolean): void
+  close(): Promise<void>
 }
 
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   let sent = 0
   let connections = 0
+  let hangingUp = false
   let stalled: { over: Promise<void>; end(): void } | undefined
   let meeting: { head: string; count: number; waiting: (() => void)[] } | undefined
   const watches = new Set<{ at: number; reached(): void }>()
@@ -58,6 +59,10 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
 
   function serve(client: Socket): void {
     connections += 1
+    if (hangingUp) {
+      client.destroy()
+      return
+    }
     const target = connect(targetPort, '127.0.0.1')
     for (const socket of [client, target]) {
       sockets.add(socket)
@@ -67,13 +72,12 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     pipeline(target, client, () => target.destroy())
   }
 
-  let server: Server
-  const listen = async (port: number) => {
-    server = createServer(serve).listen(port, '127.0.0.1')
-    await once(server, 'listening')
-    return (server.address() as AddressInfo).port
+  const server = createServer(serve).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const cutAll = () => {
+    for (const socket of sockets) socket.destroy()
   }
-  const port = await listen(0)
 
   return {
     port,
@@ -94,14 +98,15 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     meet(head, count) {
       meeting = { head, count, waiting: [] }
     },
-    async stop() {
+    hangUp(on) {
+      hangingUp = on
+      if (on) cutAll()
+    },
+    async close() {
       const closed = once(server, 'close')
       server.close()
-      for (const socket of sockets) socket.destroy()
+      cutAll()
       await closed
-    },
-    async restart() {
-      await listen(port)
     },
   }
 }

@@ -312,7 +312,7 @@ describe('law 4: what is read back from the store is what counts', () => {
 describe('partials', () => {
   const startOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19]
   const host = hostname().replace(/[^A-Za-z0-9-]/g, '-')
-  const partial = (owner: string) => `config/.${key}.${owner}.partial`
+  const partial = (owner: string) => `config/.${key}.${owner}@1.partial`
   const old = (file: string, days: number) =>
     utimesSync(at(file), Date.now() / 1000 - days * 86400, Date.now() / 1000 - days * 86400)
 
@@ -334,7 +334,7 @@ describe('partials', () => {
   })
 
   test('files of others that look a little like partials stay', async () => {
-    for (const name of ['.a.partial', 'x.mello@1@1.partial', '.a@1.partial', '.hidden'])
+    for (const name of ['.a.partial', 'x.mello@1@1@1.partial', '.a@1.partial', '.hidden'])
       put(`config/${name}`, 'x')
     for (const name of names('config')) old(`config/${name}`, 99)
     await store.probe('config/')
