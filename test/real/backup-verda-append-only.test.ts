@@ -40,7 +40,9 @@ afterAll(async () => {
   await machines.dispose()
 })
 
-test('four days of both commands with keys that cannot delete: all done, and whatever was ever there stays as it was', async () => {
+test('four days of both commands with keys that cannot delete: all done, and whatever was ever there stays as it was', {
+  timeout: 900_000,
+}, async () => {
   const { verda, writeOnMello, run } = machines
   verda.write('mnt/sfs/models/checkpoints/base.safetensors', randomBytes(300_000))
   verda.write('mnt/sfs/models/loras/large.safetensors', randomBytes(20_000_000))

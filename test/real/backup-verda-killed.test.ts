@@ -34,7 +34,9 @@ afterAll(async () => {
   await machines.dispose()
 })
 
-test(`killed at ${kills} random moments, a run completes each time after; no archive without content, every record verifies`, async () => {
+test(`killed at ${kills} random moments, a run completes each time after; no archive without content, every record verifies`, {
+  timeout: 900_000,
+}, async () => {
   const { verda, settle, start, run, copies } = machines
   const args = ['--only', 'config,scripts,models']
   const at = (hour: number, minute = 0) => ({
