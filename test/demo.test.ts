@@ -47,7 +47,7 @@ describe('npm run demo', () => {
     expect(stdout.split('\n').at(-1)).toMatch(/^EVERYTHING CAME BACK: \d+ files, folders and links, in /)
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
     expect(stdout.match(/^\d+\. .*/gm)?.map((title) => title.slice(0, 2))).toEqual(
-      [1, 2, 3, 4, 5, 6, 7, 8].map((number) => `${number}.`),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => `${number}.`),
     )
     expect(stdout).not.toContain('\x1b')
     expect(readdirSync(folder).filter((name) => name.startsWith('comfyume-demo-'))).toEqual([])
