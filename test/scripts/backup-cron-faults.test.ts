@@ -370,10 +370,14 @@ describe('law 4: damaged copies', () => {
     expect(next.report.rotated.length).toBeGreaterThan(3)
   })
 
-  test('nothing is rotated when this item’s new backup failed', async () => {
+  test.each<[string, () => void]>([
+    ['its source is gone', () => verda.remove(env)],
+    ['it shrank', () => verda.putBackup('env', '2026-11-23', '2026-11-23T10:00:00Z', 'large'.repeat(1000))],
+  ])('nothing is rotated when this item’s new backup failed: %s', async (_, fail) => {
     await history()
-    verda.remove(env)
-    const { report } = await verda.run()
+    fail()
+    const { code, report } = await verda.run()
+    expect(code).toBe(1)
     expect(report.rotated).toEqual([])
     expect(archives()).toHaveLength(14)
   })

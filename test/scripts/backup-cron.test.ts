@@ -63,7 +63,7 @@ describe('a run', () => {
     }
   })
 
-  test('its report is kept beside the archives, in files that only their owner may read', async () => {
+  test('law 9: its report is kept beside the archives, in files that only their owner may read', async () => {
     await verda.cron()
     expect(verda.names('runs')).toEqual(['backup-cron-2026-11-24-10-00-00.json'])
     const kept = JSON.parse(verda.read('runs/backup-cron-2026-11-24-10-00-00.json').toString())
