@@ -37,11 +37,13 @@ export function selectItems(request: Request): Selected[] {
   )
   const wanted = (item: Item): boolean => {
     const when = item.commands[request.command]?.when
-    if (request.quick && when === 'not quick') return false
-    if (!request.only) return when !== 'by name'
+    if (!request.only) return when !== 'by name' && !(request.quick && when === 'not quick')
     return request.only.includes(item.name) || (item.group !== undefined && request.only.includes(item.group))
   }
   return own.filter(wanted).map((item) => {
+    // Named, and taken back: that is told, where a default set is just smaller.
+    if (request.quick && item.commands[request.command]?.when === 'not quick')
+      return { item, stores: [], leftOut: 'is large, and --quick leaves it out' }
     const to = item.commands[request.command]?.to ?? []
     const stores = withFollowers(to).filter((store) => isAllowed(store, request.to))
     if (stores.length > 0 || request.to === undefined) return { item, stores }

@@ -22,6 +22,14 @@ test.each<[Request, string[]]>([
   expect(names(request)).toEqual(expected)
 })
 
+test('what --only names and --quick takes back is left out, and says so', () => {
+  const request: Request = { command: 'backup-verda', only: ['env', 'models'], quick: true }
+  expect(selectItems(request).map(({ item, leftOut }) => [item.name, leftOut])).toEqual([
+    ['env', undefined],
+    ['models', 'is large, and --quick leaves it out'],
+  ])
+})
+
 describe('--to', () => {
   const storesOf = (request: Request) =>
     Object.fromEntries(selectItems(request).map(({ item, stores }) => [item.name, stores]))

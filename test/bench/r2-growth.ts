@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { bytesInWords } from '../../lib/cli/words.ts'
 import { runPlan } from '../../lib/demo/stage.ts'
 import type { CommandName } from '../../lib/inventory.ts'
 import { makePlan } from '../../lib/plan.ts'
@@ -13,14 +12,15 @@ import { buildWorkshop, image } from '../scripts/workshop.ts'
  * images 20 GB; the users' files are taken as 2 GB of data and 10 GB of outputs). On five days people work from 9 to 17 h: each hour a home, a
  * workflow and the outputs change. Two images are built anew in the week, one model is added.
  *
- *   npx tsx test/bench/r2-growth.ts
+ *   npx tsx test/bench/r2-growth.ts [--outputs-daily]
  */
 const scale = 1000
+const outputsDaily = process.argv.includes('--outputs-daily')
 const workshop = await buildWorkshop()
 const { verda } = workshop
 verda.write('home/dev/large', randomBytes(6.5e9 / scale))
 for (const name of ['frontend', 'worker', 'queue-manager', 'nginx', 'admin'])
-  image(verda.folder, `comfyume-${name}`, randomBytes(4e9 / scale).toString('latin1'))
+  image(verda.folder, `comfyume-${name}`, randomBytes(4e9 / scale))
 const project = 'home/dev/comfyume-v1/data'
 workshop.write(`${project}/user_data/large`, randomBytes(2e9 / scale))
 workshop.write(`${project}/outputs/large`, randomBytes(10e9 / scale))
@@ -29,8 +29,8 @@ const monday = Date.UTC(2026, 10, 16)
 const settings = readSettings({ ...verda.settings })
 const opened = new Map<string, ReturnType<typeof openStore>>()
 
-async function cron(command: CommandName, only: string[], now: Date): Promise<void> {
-  const plan = makePlan(command, selectItems({ command, only, to: ['r2'] }), settings, now)
+async function cron(command: CommandName, only: string[], now: Date, quick = false): Promise<void> {
+  const plan = makePlan(command, selectItems({ command, only, to: ['r2'], quick }), settings, now)
   const report = await runPlan(plan, settings, (name, bucket) => {
     const key = `${name}/${bucket}`
     const store = opened.get(key) ?? openStore(name, bucket, settings)
@@ -40,7 +40,11 @@ async function cron(command: CommandName, only: string[], now: Date): Promise<vo
   if (!report.ok) throw new Error(JSON.stringify(report, null, 2))
 }
 
-const writes = { before: 0 }
+// The Sunday before: everything is new, once.
+await cron('backup-verda', ['config', 'containers', 'models'], new Date(monday - 3_600_000))
+await cron('backup-mello', ['user-data'], new Date(monday - 3_600_000))
+const before = workshop.r2.log.length
+
 for (let hour = 0; hour < 7 * 24; hour++) {
   const now = new Date(monday + hour * 3_600_000)
   const [day, time] = [Math.floor(hour / 24), hour % 24]
@@ -49,36 +53,24 @@ for (let hour = 0; hour < 7 * 24; hour++) {
     workshop.write(`${project}/workflows/user001/file`, now.toISOString())
     workshop.write(`${project}/outputs/user001/${hour}.png`, randomBytes(50_000))
   }
-  if (hour === 30) image(verda.folder, 'comfyume-worker', randomBytes(4e9 / scale).toString('latin1'))
-  if (hour === 80) image(verda.folder, 'comfyume-frontend', randomBytes(4e9 / scale).toString('latin1'))
+  if (hour === 30) image(verda.folder, 'comfyume-worker', randomBytes(4e9 / scale))
+  if (hour === 80) image(verda.folder, 'comfyume-frontend', randomBytes(4e9 / scale))
   if (hour === 50) workshop.writeModel('loras/new.safetensors', randomBytes(2e8 / scale))
   if ([2, 6, 14, 18].includes(time)) await cron('backup-verda', ['config'], now)
   if (time === 4) await cron('backup-verda', ['containers'], now)
   if (hour === 100) await cron('backup-verda', ['models'], now)
-  await cron('backup-mello', ['user-data'], now)
-  if (hour === 23) writes.before = total()
+  await cron('backup-mello', ['user-data'], now, outputsDaily && time !== 20)
 }
 
-function total(): number {
-  return workshop.r2.log
-    .filter(({ operation, status }) => ['PutObject', 'UploadPart'].includes(operation) && status === 200)
-    .reduce((sum, { bytes }) => sum + bytes, 0)
+const perBucket = new Map<string, number>()
+for (const { bucket, operation, status, bytes } of workshop.r2.log.slice(before)) {
+  if (status !== 200 || !['PutObject', 'UploadPart'].includes(operation)) continue
+  perBucket.set(bucket, (perBucket.get(bucket) ?? 0) + bytes)
 }
-
-const perBucket = new Map<string, { bytes: number; requests: number }>()
-for (const { bucket, operation, status, bytes } of workshop.r2.log) {
-  const sum = perBucket.get(bucket) ?? { bytes: 0, requests: 0 }
-  if (status === 200 && ['PutObject', 'UploadPart'].includes(operation)) sum.bytes += bytes
-  if (!['GetObject', 'HeadObject'].includes(operation)) sum.requests++
-  perBucket.set(bucket, sum)
-}
-console.log('| bucket | in this week | at full size | a month of it | writes and lists a month |')
-console.log('| --- | --- | --- | --- | --- |')
-for (const [bucket, { bytes, requests }] of perBucket) {
-  const month = (bytes * scale * 30) / 7
-  console.log(
-    `| ${bucket} | ${bytesInWords(bytes)} | ${bytesInWords(bytes * scale)} | ${bytesInWords(month)} | ${Math.round((requests * 30) / 7)} |`,
-  )
-}
-console.log(`the first day alone, with everything new: ${bytesInWords(writes.before * scale)} at full size`)
+const gigabytes = (bytes: number) => `${Math.round((bytes * scale) / 1e9)} GB`
+console.log('| bucket | a week, at full size | 30 days |\n| --- | --- | --- |')
+for (const [bucket, bytes] of perBucket)
+  console.log(`| ${bucket} | ${gigabytes(bytes)} | ${gigabytes((bytes * 30) / 7)} |`)
+const sum = [...perBucket.values()].reduce((total, bytes) => total + bytes, 0)
+console.log(`| all | ${gigabytes(sum)} | ${gigabytes((sum * 30) / 7)} |`)
 await workshop.dispose()

@@ -97,7 +97,7 @@ export async function buildWorkshop({ hetzner = false } = {}) {
 }
 
 /** Puts an image there for the engine, or another one in its place. */
-export function image(folder: string, name: string, layer = `layer of ${name}\n`): void {
+export function image(folder: string, name: string, layer: string | Buffer = `layer of ${name}\n`): void {
   const content = path.join(folder, 'images', name)
   mkdirSync(content, { recursive: true })
   writeFileSync(path.join(content, 'config.json'), '{}')
