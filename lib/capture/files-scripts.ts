@@ -46,9 +46,10 @@ for pattern in "$@"; do prune+=(-o -path "$pattern"); done
 asked=$EPOCHREALTIME
 printf 'fingerprint '
 {
-  find "\${paths[@]}" -ignore_readdir_race -xdev \\( -false "\${prune[@]}" \\) -prune -o \\( \\
-    \\( ${sqliteLogs.map((name) => `-name '${name}'`).join(' -o ')} \\) -printf '%p\\0%y %s %T@ %i %m %U %G\\0' -o \\
-    -printf '%p\\0%y %s %T@ %C@ %i %m %U %G %l\\0' \\) -type f -size +0 -fprintf /dev/fd/4 '%s %C@\\n' | sha256sum
+  find "\${paths[@]}" -ignore_readdir_race -xdev \\( -false "\${prune[@]}" \\) -prune -o \\
+    \\( ${sqliteLogs.map((name) => `-name '${name}'`).join(' -o ')} \\) \\( \\
+      -printf '%p\\0%y %s %T@ %i %m %U %G\\0' -type f -size +0 -fprintf /dev/fd/4 '%s %T@\\n' -o -true \\) -o \\
+    -printf '%p\\0%y %s %T@ %C@ %i %m %U %G %l\\0' -type f -size +0 -fprintf /dev/fd/4 '%s %C@\\n' | sha256sum
 } 4> >(awk -v asked="$asked" '
   { files++; bytes += $1; if ($2 > newest) newest = $2 }
   END { printf "total %d %.0f %.6f %.6f\\n", files, bytes, newest, asked }' >&2)
