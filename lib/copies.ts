@@ -8,7 +8,7 @@ import {
   stampTime,
 } from './naming.ts'
 import { type ArchiveRecord, readRecord } from './record.ts'
-import type { AppendOnlyStore } from './stores/store.ts'
+import type { AppendOnlyStore, Entry } from './stores/store.ts'
 
 /** A dated archive of one item in one store, or the record of one whose archive is gone. */
 export interface Copy {
@@ -46,6 +46,21 @@ export async function listCopies(store: AppendOnlyStore, folder: string, item: s
     else if (copy) copy.bytes = entry.bytes
   }
   return [...copies.values()].sort((a, b) => compareStamps(b.stamp, a.stamp))
+}
+
+/** The one archive that the older scripts kept of an item, and its record where there is one. */
+export async function findLatest(
+  store: AppendOnlyStore,
+  folder: string,
+  item: string,
+): Promise<(Entry & { recordKey?: string }) | undefined> {
+  const key = `${folder}${item}-latest.tar.gz`
+  let latest: (Entry & { recordKey?: string }) | undefined
+  for await (const entry of store.list(key)) {
+    if (entry.key === key) latest = entry
+    else if (latest && entry.key === recordName(key)) latest.recordKey = entry.key
+  }
+  return latest
 }
 
 /** Reads the record of a copy. Undefined when it has none, or one that cannot be read or is another archive's. */

@@ -99,6 +99,8 @@ export interface Source {
   withoutOtherItems?: boolean
   /** Shell patterns; an archive in which one of them matches no member is not a backup. */
   mustHave?: readonly string[]
+  /** Restored as a whole: what lies there and is not in the archive is put aside, because it would be in force as well. */
+  whole?: true
 }
 
 export type CaptureKind =
@@ -184,7 +186,9 @@ export const items: readonly Item[] = [
     identity: true,
     capture: {
       kind: 'files',
-      sources: [{ path: '/var/lib/tailscale', required: true, mustHave: ['*/tailscaled.state'] }],
+      sources: [
+        { path: '/var/lib/tailscale', required: true, whole: true, mustHave: ['*/tailscaled.state'] },
+      ],
     },
   },
   {
@@ -201,19 +205,19 @@ export const items: readonly Item[] = [
     ...config,
     name: 'fail2ban',
     title: 'Fail2ban jails',
-    capture: { kind: 'files', sources: [{ path: '/etc/fail2ban', required: true }] },
+    capture: { kind: 'files', sources: [{ path: '/etc/fail2ban', required: true, whole: true }] },
   },
   {
     ...config,
     name: 'ufw',
     title: 'UFW firewall',
-    capture: { kind: 'files', sources: [{ path: '/etc/ufw', required: true }] },
+    capture: { kind: 'files', sources: [{ path: '/etc/ufw', required: true, whole: true }] },
   },
   {
     ...config,
     name: 'nginx',
     title: 'nginx on the host',
-    capture: { kind: 'files', sources: [{ path: '/etc/nginx', required: false }] },
+    capture: { kind: 'files', sources: [{ path: '/etc/nginx', required: false, whole: true }] },
   },
   {
     ...config,
@@ -222,7 +226,7 @@ export const items: readonly Item[] = [
     capture: {
       kind: 'files',
       sources: [
-        { path: '/etc/letsencrypt', required: false },
+        { path: '/etc/letsencrypt', required: false, whole: true },
         { path: '/etc/ssl/private', required: false },
       ],
     },

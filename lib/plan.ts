@@ -66,7 +66,7 @@ export function makePlan(
       item: item.name,
       title: item.title,
       host: hostOf(item, settings),
-      capture: fillIn(item, settings),
+      capture: captureOf(item, settings),
       targets: used.map((store) => target(item, store, settings)),
     })
   }
@@ -96,7 +96,8 @@ function hostOf(item: Item, settings: Settings): HostName {
   return item.host === 'user data' ? settings.userDataHost : item.host
 }
 
-function fillIn(item: Item, settings: Settings): CaptureKind {
+/** What an item captures, with the settings' paths filled in: absolute, below its host's root. */
+export function captureOf(item: Item, settings: Settings): CaptureKind {
   const { capture } = item
   switch (capture.kind) {
     case 'image':

@@ -71,11 +71,18 @@ function followed(name: StoreName): string | undefined {
 
 const storeNames = Object.keys(stores) as StoreName[]
 
-function namesOf(own: readonly Item[]): string[] {
+/** The names of items and of their groups. */
+export function namesOf(own: readonly Item[]): string[] {
   return [...new Set([...own.map((item) => item.name), ...own.flatMap((item) => item.group ?? [])])]
 }
 
-function checkNames(flag: string, names: string[] | undefined, known: string[], what: string): void {
+/** Throws RequestError for names that are not known, and for none at all; `what` completes "… a, b, c". */
+export function checkNames(
+  flag: string,
+  names: string[] | undefined,
+  known: readonly string[],
+  what: string,
+): void {
   const unknown = (names ?? []).filter((name) => !known.includes(name))
   if (unknown.length > 0) {
     throw new RequestError(`${flag}: ${unknown.join(', ')}: not known here; ${what} ${known.join(', ')}`)

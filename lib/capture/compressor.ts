@@ -7,3 +7,10 @@ if command -v igzip >/dev/null; then compressor=(igzip -n -c)
 elif command -v pigz >/dev/null; then compressor=(pigz -n -c)
 else compressor=(gzip -n -c); fi
 `
+
+/** For scripts that unpack: the counterpart, from standard input to standard output; each of them checks the sum at the end. */
+export const chooseDecompressor = `
+if command -v igzip >/dev/null; then decompressor=(igzip -dc)
+elif command -v pigz >/dev/null; then decompressor=(pigz -dc)
+else decompressor=(gzip -dc); fi
+`

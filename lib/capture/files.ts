@@ -3,6 +3,7 @@ import type { Source } from '../inventory.ts'
 import { type Capture, CaptureError, ChangedWhileRead, type Stream, type Survey } from './capture.ts'
 import { complaint } from './complaint.ts'
 import { exitNoRoot, memberMark, packScript, surveyScript } from './files-scripts.ts'
+import { matcher } from './pattern.ts'
 import { sqliteSharedMemory } from './sqlite.ts'
 
 /** Files and folders of a host as one tar archive, with paths relative to its root. */
@@ -129,14 +130,4 @@ function scriptArguments(host: Host, sources: readonly Source[]): string[] {
 
 function describe(source: Source): string {
   return source.match === undefined ? source.path : `${source.path}/${source.match}`
-}
-
-/** A shell pattern in which `*` also matches `/`, as tar's and find's do here. */
-function matcher(pattern: string): RegExp {
-  return new RegExp(
-    `^${pattern
-      .replace(/[.+^$(){}|\\]/g, '\\$&')
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.')}$`,
-  )
 }

@@ -1,0 +1,195 @@
+import path from 'node:path'
+import { createInterface } from 'node:readline/promises'
+import { localHost } from '../hosts/local.ts'
+import { takeLocks } from '../locks.ts'
+import { makeStamp } from '../naming.ts'
+import { busyReason } from '../report.ts'
+import { carryOutRestore } from '../restore/carry-out.ts'
+import { gather } from '../restore/gather.ts'
+import { makeRestorePlan } from '../restore/plan.ts'
+import type { RestoreReport } from '../restore/report.ts'
+import { type RestoreRequest, readAt, type SelectedForRestore, selectForRestore } from '../restore/request.ts'
+import { below, type Site } from '../restore/site.ts'
+import { mounted, mountShare, type Share, shareOf } from '../restore/steps/share.ts'
+import { stepsOf } from '../restore/steps.ts'
+import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
+import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
+import { helpText, type Manual } from './help.ts'
+import { restorePlanText, showRestore } from './show-restore.ts'
+
+export const restoreFlags: readonly Flag[] = [
+  { name: 'yes', help: 'do not ask, begin' },
+  { name: 'only', value: 'a,b', help: 'these items or groups, and nothing of the machine besides' },
+  { name: 'at', value: 'DATE[-HH]', help: 'as it was at the end of that day or hour (UTC)' },
+  { name: 'from', value: 'SOURCES', help: 'only from these: root, sfs, r2, hetzner, mello, git' },
+  {
+    name: 'prefer',
+    value: 'order|newest',
+    help: 'the first source in the order (default), or the newest copy',
+  },
+  { name: 'sfs', value: 'prod|clone', help: 'which share is mounted; by default that of ENVIRONMENT' },
+  { name: 'with-models', help: 'the models too: links to SFS, else downloads' },
+  { name: 'with-containers', help: 'the images too' },
+  { name: 'with-container', help: 'the same, as the old script had it' },
+  { name: 'full', help: 'both' },
+  { name: 'skip-sfs', help: 'leave the share alone: no mount, nothing from it' },
+  { name: 'root', value: 'DIR', help: 'a drill: files below DIR, no service touched' },
+  { name: 'dry-run', help: 'print the plan and do nothing' },
+  { name: 'json', help: 'one JSON report on standard output, everything else on standard error' },
+  { name: 'quiet', help: 'print only what went wrong' },
+  { name: 'help', help: 'this page' },
+]
+
+export const restoreExits: Manual['exits'] = [
+  { code: 0, what: 'everything asked for is back, and the checklist is right' },
+  { code: 1, what: 'an item, a step or a line of the checklist is not; the rest went on' },
+  {
+    code: 2,
+    what: 'wrong flags or settings, or the question was not answered with yes; nothing was started',
+  },
+  { code: 75, what: 'another restore is under way' },
+]
+
+/** The command from its command line to its exit code. */
+export async function restoreCommand(manual: Manual, argv: readonly string[]): Promise<number> {
+  const flags = parseFlags(argv, manual.flags)
+  if (flags.help) {
+    process.stdout.write(`${helpText(manual)}\n`)
+    return 0
+  }
+  const request = readRequest(flags)
+  const share = oneOf(flags, 'sfs', ['prod', 'clone'])
+  const environment = loadEnvironment(path.resolve(import.meta.dirname, '../..'))
+  const settings = readSettings(environment, storesNeeded(request))
+  const selected = selectForRestore(request, settings)
+  const root = path.resolve(typeof flags.root === 'string' ? flags.root : settings.roots.verda)
+  const drill = root !== '/'
+  const dryRun = flags['dry-run'] === true
+  if (!dryRun && !drill && process.getuid?.() !== 0)
+    throw new FlagError(
+      'restoring this machine takes root: run it with sudo, or give a drill its folder with --root DIR',
+    )
+
+  const say = flags.json ? process.stderr : process.stdout
+  const unmounted = drill || request.skipSfs ? undefined : await reachShare(settings, share, dryRun)
+  const locks = dryRun ? undefined : await takeLocks(['restore'], `restore ${root}`, 'restore')
+  const busy = locks?.busy.get('restore')
+  if (busy !== undefined) {
+    process.stderr.write(`restore ${busyReason}${busy}\n`)
+    return 75
+  }
+  try {
+    const { site, steps } = await prepare(settings, request, selected, root, share, flags)
+    if (unmounted !== undefined) site.plan.notes.unshift(unmounted)
+    if (dryRun) {
+      const plan = { ...site.plan, steps: steps.map(({ name, title }) => ({ step: name, title })) }
+      process.stdout.write(
+        `${flags.json ? JSON.stringify(plan, null, 2) : restorePlanText(site.plan, steps)}\n`,
+      )
+      return 0
+    }
+    if (!flags.quiet) say.write(`${restorePlanText(site.plan, steps)}\n\n`)
+    if (!flags.yes && !(await confirmed(root))) {
+      process.stderr.write('restore: nothing was changed\n')
+      return 2
+    }
+    const report = await carryOutRestore(site, steps, () => settings.now ?? new Date())
+    return tell(report, site, flags)
+  } finally {
+    await locks?.release()
+  }
+}
+
+/** Looks in all sources and makes the plan: the very one for --dry-run and the run. */
+async function prepare(
+  settings: Settings,
+  request: RestoreRequest,
+  selected: readonly SelectedForRestore[],
+  root: string,
+  share: Share | undefined,
+  flags: Flags,
+) {
+  const now = settings.now ?? new Date()
+  const findings = await gather(selected, settings, root, request.at ?? now)
+  const plan = makeRestorePlan(selected, request, findings, settings, root, now)
+  const clock = () => settings.now ?? new Date()
+  const watch = showRestore({
+    out: flags.json ? process.stderr : process.stdout,
+    quiet: flags.quiet === true,
+    clock,
+  })
+  const site: Site & { watch: typeof watch } = {
+    plan,
+    request,
+    settings,
+    ...(share ? { share } : {}),
+    root,
+    drill: root !== '/',
+    sources: findings.sources,
+    away: findings.away,
+    host: localHost({ name: 'verda', root }),
+    aside: below(root, `/var/lib/comfyume-backup/kept-aside/${makeStamp(now, 'minute')}`),
+    outcomes: new Map(),
+    watch,
+  }
+  return { site, steps: stepsOf(site) }
+}
+
+function tell(report: RestoreReport, site: { watch: ReturnType<typeof showRestore> }, flags: Flags): number {
+  if (flags.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+  site.watch.end(report)
+  return report.ok ? 0 : 1
+}
+
+/** Without the share, its copies cannot be planned with: it is mounted first. Returns what the plan has to say of it. */
+async function reachShare(
+  settings: Settings,
+  share: Share | undefined,
+  dryRun: boolean,
+): Promise<string | undefined> {
+  if (!settings.sfs.requireMount) return undefined
+  const { root } = settings.sfs
+  if (dryRun && (await mounted(root)) === undefined)
+    return `${root} is not mounted: a run mounts it first, and plans with what lies there`
+  const problem = await mountShare(settings, shareOf(settings, share))
+  return problem === undefined ? undefined : `NO SHARE: ${problem}`
+}
+
+async function confirmed(root: string): Promise<boolean> {
+  if (!process.stdin.isTTY)
+    throw new FlagError('there is no terminal to ask: give --yes to begin without a question')
+  const asked = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const answer = await asked.question(`Restore this to ${root}? Type yes to begin: `)
+    return answer.trim().toLowerCase() === 'yes'
+  } finally {
+    asked.close()
+  }
+}
+
+function readRequest(flags: Flags): RestoreRequest {
+  const only = listOf(flags.only)
+  const from = listOf(flags.from)
+  const full = flags.full === true
+  return {
+    ...(only ? { only } : {}),
+    ...(from ? { from } : {}),
+    ...(typeof flags.at === 'string' ? { at: readAt(flags.at) } : {}),
+    prefer: oneOf(flags, 'prefer', ['order', 'newest']) ?? 'order',
+    withModels: full || flags['with-models'] === true,
+    withContainers: full || flags['with-containers'] === true || flags['with-container'] === true,
+    skipSfs: flags['skip-sfs'] === true,
+  }
+}
+
+/** A store that was asked for by name must be set up; of the others, that they are not is told in the plan. */
+function storesNeeded({ from }: RestoreRequest): ('r2' | 'hetzner')[] {
+  return (['r2', 'hetzner'] as const).filter((name) => from?.includes(name))
+}
+
+function oneOf<T extends string>(flags: Flags, name: string, known: readonly T[]): T | undefined {
+  const value = flags[name]
+  if (value === undefined) return undefined
+  if ((known as readonly string[]).includes(String(value))) return value as T
+  throw new FlagError(`--${name} takes ${known.join(' or ')}; it was given ${JSON.stringify(value)}`)
+}

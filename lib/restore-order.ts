@@ -1,0 +1,110 @@
+import type { RestoreSource } from './inventory.ts'
+import type { ArchiveRecord } from './record.ts'
+
+/** How much is known of a copy that a source offers: has a record, only a stamp, only a name, or is a git repository. */
+export type OfferKind = 'recorded' | 'unrecorded' | 'latest' | 'repository'
+
+/** A copy of one item that lies in one source. */
+export interface Offer {
+  source: RestoreSource
+  kind: OfferKind
+  /** The archive's, in its source; a repository's is `HEAD`. */
+  key: string
+  /** The record's time; of an unrecorded copy the start of its stamp's period, of a `-latest` one when it was last written. */
+  time?: Date
+  bytes?: number
+  /** The record's, else that of the folder in which the copy lies. */
+  environment: string
+  record?: ArchiveRecord
+  /** Why nothing can be restored from it, as whoever listed it found out. */
+  flaw?: string
+}
+
+export interface Wanted {
+  /** The order of the sources (facts, "Restore Priority"); those that are not in it offer nothing. */
+  order: readonly RestoreSource[]
+  prefer: 'order' | 'newest'
+  environment: string
+  now: Date
+  /** Nothing later than this. */
+  at?: Date
+  /** Copies of other environments must not serve this item: it is a machine's identity. */
+  ownOnly?: boolean
+}
+
+export interface Ranked {
+  /** What is to be tried, first choice first. */
+  candidates: Offer[]
+  /** What is not among the candidates, and why. */
+  passed: { offer: Offer; reason: string }[]
+  /** A later source has this, which is newer than the first choice, or recorded where that one is not. */
+  newer?: Offer
+}
+
+/**
+ * Which copies of an item serve it, best first. Of each source its best copy comes before any second one, in the order of the sources:
+ * a source whose best copy turns out bad falls through to the next. Within a source, those of this environment come before
+ * those of production; then the recorded by the time in their record, then unrecorded ones by their stamp, then `-latest`.
+ * `newest` takes the recorded of all sources by their time instead, then the unrecorded, then the `-latest`.
+ */
+export function rankOffers(offers: readonly Offer[], wanted: Wanted): Ranked {
+  const { order } = wanted
+  const own = offers
+    .filter(({ source }) => order.includes(source))
+    .sort((a, b) => order.indexOf(a.source) - order.indexOf(b.source))
+  const judged = own.map((offer) => ({ offer, reason: reasonAgainst(offer, wanted) }))
+  const usable = judged.filter(({ reason }) => reason === undefined).map(({ offer }) => offer)
+  const sorted = [...usable].sort(better(wanted.environment))
+  const shelves = order.map((source) => sorted.filter((offer) => offer.source === source))
+  const candidates = wanted.prefer === 'newest' ? sorted : inTurns(shelves)
+  const passed = judged.flatMap(({ offer, reason }) => (reason === undefined ? [] : [{ offer, reason }]))
+  const newer = newerThan(candidates[0], sorted)
+  return { candidates, passed, ...(newer ? { newer } : {}) }
+}
+
+function reasonAgainst(offer: Offer, { at, now, environment, ownOnly }: Wanted): string | undefined {
+  if (offer.flaw !== undefined) return offer.flaw
+  // An unrecorded copy's time is the start of its period, and -latest's may be when somebody copied it.
+  if (offer.kind !== 'latest' && offer.time !== undefined && offer.time > now)
+    return 'is from the future: see whether the clock of this machine is right (date -u), or was wrong when it was made'
+  if (at !== undefined && offer.time === undefined) return 'tells no time, and --at asks for one'
+  if (at !== undefined && offer.time !== undefined && offer.time > at)
+    return `is later than ${at.toISOString()}`
+  if (ownOnly && offer.environment !== environment)
+    return `is the identity of ${offer.environment}, and this is ${environment}: name the item in --only to take it all the same`
+  return undefined
+}
+
+const rank: Record<OfferKind, number> = { recorded: 0, repository: 0, unrecorded: 1, latest: 2 }
+
+/** Orders copies, wherever they lie; of equal ones in one source the later name comes first. */
+function better(environment: string): (a: Offer, b: Offer) => number {
+  const foreign = (offer: Offer) => (offer.environment === environment ? 0 : 1)
+  return (a, b) =>
+    foreign(a) - foreign(b) ||
+    rank[a.kind] - rank[b.kind] ||
+    timeOf(b) - timeOf(a) ||
+    (a.source !== b.source || a.key === b.key ? 0 : a.key < b.key ? 1 : -1)
+}
+
+/** The best of each shelf, then the second of each, and so on. */
+function inTurns(shelves: readonly Offer[][]): Offer[] {
+  const longest = Math.max(0, ...shelves.map((shelf) => shelf.length))
+  return Array.from({ length: longest }, (_, turn) => shelves.flatMap((shelf) => shelf[turn] ?? [])).flat()
+}
+
+function newerThan(first: Offer | undefined, offers: readonly Offer[]): Offer | undefined {
+  if (first === undefined) return undefined
+  const others = offers.filter(
+    (offer) =>
+      offer.source !== first.source && offer.kind === 'recorded' && offer.environment === first.environment,
+  )
+  const newest = others.sort((a, b) => timeOf(b) - timeOf(a))[0]
+  if (newest === undefined) return undefined
+  return timeOf(newest) > timeOf(first) || rank[first.kind] > 0 ? newest : undefined
+}
+
+/** What tells no time is older than everything that tells one. */
+function timeOf({ time }: Offer): number {
+  return time?.getTime() ?? 0
+}

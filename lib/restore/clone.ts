@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { git, remoteOf } from '../capture/git.ts'
+
+/**
+ * Clones a git repository into a new folder beside `near` (or the temporary one) and calls `use` with it; it is gone afterwards unless `use` moved it. Throws
+ * what git says, without what the address holds of a password. `flags` are git's.
+ */
+export async function withClone<T>(
+  address: string,
+  { near = tmpdir(), flags = [] }: { near?: string; flags?: string[] },
+  use: (clone: string) => Promise<T>,
+): Promise<T> {
+  const remote = remoteOf(address)
+  const scratch = await mkdtemp(path.join(near, '.comfyume-restore-'))
+  const clone = path.join(scratch, 'clone')
+  try {
+    const { exitCode, stderr } = await git(
+      scratch,
+      ['clone', '--quiet', ...flags, '--', remote.address, clone],
+      remote,
+    )
+    if (exitCode !== 0) {
+      const said = stderr.trim().replaceAll(/:\/\/[^/@\s]*@/g, '://')
+      throw new Error(
+        `${remote.address} cannot be cloned: ${said.split('\n').at(-1)}. See that this user may read it without being asked`,
+      )
+    }
+    return await use(clone)
+  } finally {
+    await rm(scratch, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,199 @@
+import { createHash, type Hash } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { chmod, lstat, mkdir, rename, rm, stat, statfs, symlink, unlink } from 'node:fs/promises'
+import path from 'node:path'
+import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import type { RestoreSource } from '../inventory.ts'
+import { messageOf } from '../message.ts'
+import { recordName } from '../naming.ts'
+import { readRecord } from '../record.ts'
+import { type AppendOnlyStore, NoSuchKey } from '../stores/store.ts'
+import type { ItemOutcome } from './report.ts'
+
+/** A source of models: a folder whose files can be linked to, or a store from which they are downloaded. */
+export interface ModelShelf {
+  name: RestoreSource
+  store: AppendOnlyStore
+  /** Before every model's path, in the store. */
+  folder: string
+  /** The folder of the store on this machine, where it is one. */
+  here?: string
+}
+
+export interface ModelsWanted {
+  /** In the order in which they are asked. */
+  shelves: readonly ModelShelf[]
+  /** Where the models belong on this machine. */
+  target: string
+  /** Which keys are models: folders of the inventory, and the extension. */
+  folders: readonly string[]
+  extension: string
+  /** How many are downloaded at once. */
+  atOnce: number
+  onTotal(bytes: number): void
+  onBytes(bytes: number): void
+}
+
+type FileOutcome = NonNullable<ItemOutcome['files']>[number]
+
+interface Model {
+  path: string
+  /** Its true size: a store's, where one has it; a file on the share that has another may be half of a download. */
+  bytes: number
+  /** Which shelves have it in that size, first choice first. */
+  from: ModelShelf[]
+}
+
+/**
+ * Makes every model that any shelf has be there under `target`: a file of its size is left alone, a shelf that is a folder of this machine is linked to, else it is
+ * downloaded and compared with its record. Returns one outcome a model; a model that is there with another size fails and is not touched.
+ */
+export async function bringModels(wanted: ModelsWanted): Promise<FileOutcome[]> {
+  const models = await listAll(wanted)
+  const outcomes: FileOutcome[] = []
+  const toLoad: Model[] = []
+  for (const model of models) {
+    const outcome = await settled(wanted, model)
+    if (outcome) outcomes.push(outcome)
+    else toLoad.push(model)
+  }
+  const bytes = toLoad.reduce((sum, model) => sum + model.bytes, 0)
+  wanted.onTotal(bytes)
+  if (toLoad.length > 0) await checkRoom(wanted.target, bytes)
+  let next = 0
+  const lanes = Array.from({ length: Math.min(wanted.atOnce, toLoad.length) }, async () => {
+    while (next < toLoad.length) outcomes.push(await download(wanted, toLoad[next++] as Model))
+  })
+  await Promise.all(lanes)
+  return outcomes.sort((a, b) => (a.path < b.path ? -1 : 1))
+}
+
+/** The models that the shelves have and that are not there under `target`, by path. */
+export async function missingModels(wanted: ModelsWanted): Promise<{ missing: string[]; count: number }> {
+  const models = await listAll(wanted)
+  const missing: string[] = []
+  for (const { path: name, bytes } of models) {
+    const there = await stat(path.join(wanted.target, name)).catch(() => undefined)
+    if (!there?.isFile() || there.size !== bytes) missing.push(name)
+  }
+  return { missing, count: models.length }
+}
+
+async function listAll({ shelves, folders, extension }: ModelsWanted): Promise<Model[]> {
+  const found = new Map<string, { shelf: ModelShelf; bytes: number }[]>()
+  for (const shelf of shelves) {
+    for await (const { key, bytes } of shelf.store.list(shelf.folder)) {
+      const name = key.slice(shelf.folder.length)
+      if (!folders.includes(name.split('/')[0] as string) || !name.endsWith(extension)) continue
+      found.set(name, [...(found.get(name) ?? []), { shelf, bytes }])
+    }
+  }
+  const models = [...found].map(([name, copies]): Model => {
+    const { bytes } = copies.find(({ shelf }) => shelf.here === undefined) ?? (copies[0] as { bytes: number })
+    return { path: name, bytes, from: copies.flatMap((copy) => (copy.bytes === bytes ? copy.shelf : [])) }
+  })
+  return models.sort((a, b) => (a.path < b.path ? -1 : 1))
+}
+
+/** What is there already, or can be linked to. */
+async function settled(
+  { target }: ModelsWanted,
+  { path: name, bytes, from }: Model,
+): Promise<FileOutcome | undefined> {
+  const file = path.join(target, name)
+  const there = await stat(file).catch(() => undefined)
+  if (there?.isFile() && there.size === bytes) return { path: name, status: 'unchanged', bytes }
+  const isLink = (await lstat(file).catch(() => undefined))?.isSymbolicLink()
+  if (there && !isLink) {
+    const error = `${file} is there with ${there.size} bytes, and ${from[0]?.name} has ${bytes}: it was not touched; move it away and run this again`
+    return { path: name, status: 'failed', bytes, error }
+  }
+  if (isLink) await unlink(file)
+  const [best] = from
+  if (best?.here === undefined) return undefined
+  await mkdir(path.dirname(file), { recursive: true })
+  await symlink(path.join(best.here, best.folder, name), file)
+  return { path: name, status: 'linked', bytes }
+}
+
+/** Tries the shelves in turn. */
+async function download(wanted: ModelsWanted, { path: name, bytes, from }: Model): Promise<FileOutcome> {
+  const problems: string[] = []
+  for (const shelf of from) {
+    try {
+      await fetchFile(wanted, shelf, name, bytes)
+      return { path: name, status: 'downloaded', bytes }
+    } catch (error) {
+      problems.push(messageOf(error))
+    }
+  }
+  return { path: name, status: 'failed', bytes, error: problems.join('; ') }
+}
+
+/** What an interrupted download left is gone on with: in a store that is never overwritten, a key's content does not change. */
+async function fetchFile(
+  wanted: ModelsWanted,
+  shelf: ModelShelf,
+  name: string,
+  bytes: number,
+): Promise<void> {
+  const file = path.join(wanted.target, name)
+  const partial = path.join(path.dirname(file), `.${path.basename(file)}.partial`)
+  const key = shelf.folder + name
+  await mkdir(path.dirname(file), { recursive: true })
+  const hash = createHash('sha256')
+  const begun = await stat(partial).then(
+    ({ size }) => size,
+    () => 0,
+  )
+  const from = begun <= bytes ? begun : 0
+  if (from > 0) {
+    await digestInto(hash, partial, from)
+    wanted.onBytes(from)
+  }
+  const counted = async function* (source: AsyncIterable<Buffer>) {
+    for await (const chunk of source) {
+      hash.update(chunk)
+      wanted.onBytes(chunk.length)
+      yield chunk
+    }
+  }
+  await pipeline(
+    await shelf.store.open(key, from),
+    counted,
+    createWriteStream(partial, { flags: from > 0 ? 'r+' : 'w', start: from, mode: 0o600, flush: true }),
+  )
+  const { size } = await stat(partial)
+  const expected = await digestOnRecord(shelf.store, key)
+  if (size !== bytes || (expected !== undefined && expected !== hash.digest('hex'))) {
+    await rm(partial)
+    throw new Error(
+      `${shelf.name}: ${key} was downloaded and is not what its record says: nothing of it was kept; run this again`,
+    )
+  }
+  await chmod(partial, 0o644)
+  await rename(partial, file)
+}
+
+async function digestInto(hash: Hash, file: string, bytes: number): Promise<void> {
+  for await (const chunk of createReadStream(file, { end: bytes - 1 })) hash.update(chunk)
+}
+
+async function digestOnRecord(store: AppendOnlyStore, key: string): Promise<string | undefined> {
+  try {
+    return readRecord(await text(await store.open(recordName(key))))?.sha256
+  } catch (error) {
+    if (error instanceof NoSuchKey) return undefined
+    throw error
+  }
+}
+
+async function checkRoom(target: string, bytes: number): Promise<void> {
+  await mkdir(target, { recursive: true })
+  const { bavail, bsize } = await statfs(target)
+  if (bavail * bsize < bytes)
+    throw new Error(
+      `no room in ${target}: ${bavail * bsize} bytes are free, ${bytes} are needed for the models`,
+    )
+}

@@ -1,0 +1,97 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import type { Settings } from '../../settings.ts'
+import type { Site } from '../site.ts'
+import { Skip, type Step } from '../step.ts'
+import { has, must, sh } from '../system.ts'
+
+/** Which of the shares is this machine's: `--sfs`, else by the facts' "Model Source Priority" the production's own or the clone. */
+export type Share = 'prod' | 'clone'
+
+export function shareOf({ environment }: Settings, asked?: Share): Share {
+  return asked ?? (environment === 'production' ? 'prod' : 'clone')
+}
+
+/** `host:/path` of the share that is to be mounted, where the settings have it. */
+function addressOf({ sfs }: Settings, share: Share): string | undefined {
+  return share === 'prod' ? sfs.prod : sfs.clone
+}
+
+const defaultOptions = 'rw,hard,nofail,_netdev'
+
+/** An entry in /etc/fstab, so that the share is there again after a reboot. */
+export function shareStep(site: Site, share: Share): Step {
+  const { settings } = site
+  const { root } = settings.sfs
+  const address = addressOf(settings, share)
+  const line = `${address} ${root} nfs ${settings.sfs.mountOptions ?? defaultOptions} 0 0`
+  return {
+    name: 'sfs',
+    title: `SFS mounted at ${root}, also after a reboot (/etc/fstab)`,
+    items: [],
+    async done() {
+      if (address === undefined) return undefined
+      const there = (await readFile('/etc/fstab', 'utf8').catch(() => '')).split('\n').includes(line)
+      return there && (await mounted(root)) === address
+        ? `${address} is mounted at ${root} and in /etc/fstab`
+        : undefined
+    },
+    async do() {
+      if (address === undefined)
+        throw new Skip(
+          `${share === 'prod' ? 'SFS_PROD' : 'SFS_CLONE'} is not set: nothing is written to /etc/fstab, and after a reboot the share is not there`,
+        )
+      const before = await readFile('/etc/fstab', 'utf8').catch(() => '')
+      await writeFile('/etc/fstab.comfyume-backup', fstabWith(before, root, line), { mode: 0o644 })
+      await rename('/etc/fstab.comfyume-backup', '/etc/fstab')
+      const problem = await mountShare(settings, share)
+      if (problem !== undefined) throw new Error(problem)
+      return { said: `${address} at ${root}, and in /etc/fstab`, changed: true }
+    },
+  }
+}
+
+/** The text of /etc/fstab with `line` as the only entry for a mount point; what stood there before is kept as a comment. Pure. */
+export function fstabWith(text: string, mountPoint: string, line: string): string {
+  const lines = text.split('\n')
+  while (lines.at(-1) === '') lines.pop()
+  const others = lines.map((one) => {
+    const [, where] = one.trim().split(/\s+/)
+    return !one.trimStart().startsWith('#') && where === mountPoint && one !== line
+      ? `# before the restore: ${one}`
+      : one
+  })
+  return `${others.includes(line) ? others.join('\n') : [...others, line].join('\n')}\n`
+}
+
+/** Mounts the share where it is not mounted yet. Returns why that failed, and what to do. */
+export async function mountShare(settings: Settings, share: Share): Promise<string | undefined> {
+  const { root, mountOptions } = settings.sfs
+  const address = addressOf(settings, share)
+  const there = await mounted(root)
+  if (there !== undefined) {
+    if (address === undefined || there === address) return undefined
+    return `${root} is a mount of ${there}, and not of ${address}: umount ${root}, then run this again (or take the other one: --sfs)`
+  }
+  const setting = share === 'prod' ? 'SFS_PROD' : 'SFS_CLONE'
+  if (address === undefined)
+    return `${root} is not mounted, and ${setting} does not say what should be: set it to the share's host:/path`
+  if (!(await has('mount.nfs'))) {
+    await sh`apt-get update -qq`
+    await must(sh`apt-get install -qq -y --no-install-recommends nfs-common`)
+  }
+  await mkdir(root, { recursive: true })
+  const { exitCode, stderr } =
+    await sh`timeout 90 mount -t nfs -o ${mountOptions ?? defaultOptions} ${address} ${root}`
+  if (exitCode === 0) return undefined
+  return (
+    `${address} could not be mounted at ${root}: ${stderr.trim() || 'no answer for 90 s'}. Share it with this instance in Verda's console ("share settings"; ` +
+    `being in the same location is not enough), and see that ${setting} is the pseudopath that the console shows now: it changes when a share is renamed`
+  )
+}
+
+/** What is mounted at a folder; undefined for nothing. */
+export async function mounted(folder: string): Promise<string | undefined> {
+  const { exitCode, stdout } =
+    await sh`timeout 20 findmnt --noheadings --output SOURCE --mountpoint ${folder}`
+  return exitCode === 0 ? stdout.trim() : undefined
+}
