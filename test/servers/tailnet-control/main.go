@@ -1,0 +1,139 @@
+// Command tailnet-control is a tailnet's centre for tests: the control server that Tailscale's own integration tests use, with a relay
+// (DERP) and a STUN server beside it, all on 127.0.0.1 of the network namespace in which it is started.
+//
+// A node key that it knows needs no login and keeps its address; a new one needs the key that -auth-key says, as often as that is shown,
+// and gets the next address of 100.64.0.0/10. What it knows is in memory alone. It ends when its standard input does.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"time"
+
+	"tailscale.com/derp/derpserver"
+	"tailscale.com/net/stunserver"
+	"tailscale.com/tailcfg"
+	"tailscale.com/tstest/integration/testcontrol"
+	"tailscale.com/types/key"
+)
+
+func main() {
+	authKey := flag.String("auth-key", "", "what a new node has to show")
+	flag.Parse()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	url := "http://" + listener.Addr().String()
+	control := &testcontrol.Server{
+		ExplicitBaseURL:  url,
+		RequireAuthKey:   *authKey,
+		AllNodesSameUser: true,
+		DERPMap:          relay(),
+		Verbose:          true,
+	}
+	log.SetOutput(&doorman{control: control, authKey: *authKey})
+	(&presence{control: control, polls: map[key.NodePublic]int{}}).watch()
+	go func() { log.Fatal(http.Serve(listener, control)) }()
+	fmt.Println(url)
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// doorman asks only new nodes for the key. By itself the test server asks every node, each time that it starts, and has no hook where it
+// decides; but under Verbose it logs each request to register, in the same goroutine, right before that.
+type doorman struct {
+	control *testcontrol.Server
+	authKey string
+}
+
+func (d *doorman) Write(line []byte) (int, error) {
+	_, said, found := bytes.Cut(line, []byte("Got tailcfg.RegisterRequest: "))
+	if !found {
+		return os.Stderr.Write(line)
+	}
+	var request tailcfg.RegisterRequest
+	if err := json.Unmarshal(said, &request); err != nil {
+		return 0, err
+	}
+	d.control.RequireAuthKey = d.authKey
+	if d.control.Node(request.NodeKey) != nil {
+		d.control.RequireAuthKey = ""
+	}
+	return len(line), nil
+}
+
+// relay starts a DERP and a STUN server and returns the map that makes them the only ones.
+func relay() *tailcfg.DERPMap {
+	stun := stunserver.New(context.Background())
+	if err := stun.Listen("127.0.0.1:0"); err != nil {
+		log.Fatal(err)
+	}
+	go stun.Serve()
+	derp := httptest.NewUnstartedServer(derpserver.Handler(derpserver.New(key.NewNode(), log.Printf)))
+	derp.Config.ErrorLog = log.Default()
+	// A relay connection takes the TCP connection over, which HTTP/2 has no way to.
+	derp.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	derp.StartTLS()
+	return &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{1: {
+		RegionID:   1,
+		RegionCode: "test",
+		Nodes: []*tailcfg.DERPNode{{
+			Name:             "1",
+			RegionID:         1,
+			HostName:         "127.0.0.1",
+			IPv4:             "127.0.0.1",
+			IPv6:             "none",
+			STUNPort:         stun.LocalAddr().(*net.UDPAddr).Port,
+			STUNTestIP:       "127.0.0.1",
+			DERPPort:         derp.Listener.Addr().(*net.TCPAddr).Port,
+			InsecureForTests: true,
+		}},
+	}}}
+}
+
+// presence tells the nodes which of the others are online, as the real service does and the test server by itself does not: those that
+// hold a streaming poll open.
+type presence struct {
+	control *testcontrol.Server
+	// updates is held for reading while a node's own update is under way, because setting Online writes the whole node.
+	updates sync.RWMutex
+	polls   map[key.NodePublic]int
+}
+
+func (p *presence) watch() {
+	p.control.HoldMapRequest = func(request *tailcfg.MapRequest) (done func()) {
+		if !request.Stream {
+			p.updates.RLock()
+			return p.updates.RUnlock
+		}
+		p.count(request.NodeKey, 1)
+		return func() { p.count(request.NodeKey, -1) }
+	}
+}
+
+func (p *presence) count(node key.NodePublic, change int) {
+	p.updates.Lock()
+	defer p.updates.Unlock()
+	before := p.polls[node]
+	p.polls[node] = before + change
+	online := p.polls[node] > 0
+	if online == (before > 0) {
+		return
+	}
+	if known := p.control.Node(node); known != nil {
+		now := time.Now()
+		known.Online, known.LastSeen = &online, &now
+		p.control.UpdateNode(known)
+	}
+}
