@@ -4,3 +4,9 @@ const PASSED = ['HOME', 'LOGNAME', 'PATH', 'SHELL', 'SSH_AUTH_SOCK', 'TMPDIR', '
 export function childEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(PASSED.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))
 }
+
+/** The same for commands of the system itself, with the folders that a bare PATH, as cron has it, lacks. */
+export function systemEnvironment(): NodeJS.ProcessEnv {
+  const sbin = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+  return { ...childEnvironment(), PATH: [process.env.PATH, sbin].filter(Boolean).join(':') }
+}

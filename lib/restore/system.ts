@@ -1,5 +1,5 @@
 import { $, type ProcessPromise } from 'zx'
-import { childEnvironment } from '../hosts/environment.ts'
+import { systemEnvironment } from '../hosts/environment.ts'
 
 /** Commands of this machine, as one would type them; a failure is an answer, not an error. None of our keys are in their environment. */
 export const sh = $({
@@ -7,8 +7,7 @@ export const sh = $({
   nothrow: true,
   stdio: ['ignore', 'pipe', 'pipe'],
   env: {
-    ...childEnvironment(),
-    PATH: `${process.env.PATH}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    ...systemEnvironment(),
     LC_ALL: 'C',
     DEBIAN_FRONTEND: 'noninteractive',
   },

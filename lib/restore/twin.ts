@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { childEnvironment } from '../hosts/environment.ts'
+import { systemEnvironment } from '../hosts/environment.ts'
 import { has, sh, stateOf } from './system.ts'
 
 /**
@@ -49,7 +49,7 @@ async function withThrowAway<T>(
   const daemon = spawn(
     'tailscaled',
     ['--state=mem:', '--tun=userspace-networking', '--port=0', `--socket=${socket}`],
-    { env: { ...childEnvironment(), PATH: `${process.env.PATH}:/usr/sbin` }, stdio: 'ignore' },
+    { env: systemEnvironment(), stdio: 'ignore' },
   )
   daemon.on('error', () => {})
   const flags = [`--socket=${socket}`]

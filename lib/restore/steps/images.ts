@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { fanOut } from '../../fan-out.ts'
-import { childEnvironment } from '../../hosts/environment.ts'
+import { systemEnvironment } from '../../hosts/environment.ts'
 import { items } from '../../inventory.ts'
 import { messageOf } from '../../message.ts'
 import { folderOf } from '../../plan.ts'
@@ -124,7 +124,7 @@ async function load(
 }
 
 async function intoEngine(engine: string, body: Readable): Promise<void> {
-  const child = spawn(engine, ['load'], { env: childEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(engine, ['load'], { env: systemEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] })
   const closed = once(child, 'close')
   const said = Promise.all([text(child.stdout), text(child.stderr)])
   const fed = await pipeline(body, child.stdin).then(
