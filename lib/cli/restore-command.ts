@@ -1,17 +1,11 @@
 import path from 'node:path'
 import { createInterface } from 'node:readline/promises'
-import { localHost } from '../hosts/local.ts'
 import { takeLocks } from '../locks.ts'
-import { makeStamp } from '../naming.ts'
 import { busyReason } from '../report.ts'
 import { carryOutRestore } from '../restore/carry-out.ts'
-import { gather } from '../restore/gather.ts'
-import { makeRestorePlan } from '../restore/plan.ts'
-import type { RestoreReport } from '../restore/report.ts'
-import { type RestoreRequest, readAt, type SelectedForRestore, selectForRestore } from '../restore/request.ts'
-import { below, type Site } from '../restore/site.ts'
+import { prepareRestore } from '../restore/prepare.ts'
+import { type RestoreRequest, readAt, selectForRestore } from '../restore/request.ts'
 import { mounted, mountShare, type Share, shareOf } from '../restore/steps/share.ts'
-import { stepsOf } from '../restore/steps.ts'
 import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
 import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
@@ -61,7 +55,6 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
   const share = oneOf(flags, 'sfs', ['prod', 'clone'])
   const environment = loadEnvironment(path.resolve(import.meta.dirname, '../..'))
   const settings = readSettings(environment, storesNeeded(request))
-  const selected = selectForRestore(request, settings)
   const root = path.resolve(typeof flags.root === 'string' ? flags.root : settings.roots.verda)
   const drill = root !== '/'
   const dryRun = flags['dry-run'] === true
@@ -70,8 +63,12 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
       'restoring this machine takes root: run it with sudo, or give a drill its folder with --root DIR',
     )
 
-  const say = flags.json ? process.stderr : process.stdout
-  const unmounted = drill || request.skipSfs ? undefined : await reachShare(settings, share, dryRun)
+  // Names that are not known are told before anything is asked.
+  selectForRestore(request, settings)
+
+  const out = flags.json ? process.stderr : process.stdout
+  const clock = () => settings.now ?? new Date()
+  const watch = showRestore({ out, quiet: flags.quiet === true, clock })
   const locks = dryRun ? undefined : await takeLocks(['restore'], `restore ${root}`, 'restore')
   const busy = locks?.busy.get('restore')
   if (busy !== undefined) {
@@ -79,7 +76,13 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
     return 75
   }
   try {
-    const { site, steps } = await prepare(settings, request, selected, root, share, flags)
+    const unmounted = drill || request.skipSfs ? undefined : await reachShare(settings, share, dryRun)
+    const { site, steps } = await prepareRestore(settings, request, {
+      root,
+      ...(share ? { share } : {}),
+      now: clock(),
+      watch,
+    })
     if (unmounted !== undefined) site.plan.notes.unshift(unmounted)
     if (dryRun) {
       const plan = { ...site.plan, steps: steps.map(({ name, title }) => ({ step: name, title })) }
@@ -88,57 +91,18 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
       )
       return 0
     }
-    if (!flags.quiet) say.write(`${restorePlanText(site.plan, steps)}\n\n`)
+    if (!flags.quiet) out.write(`${restorePlanText(site.plan, steps)}\n\n`)
     if (!flags.yes && !(await confirmed(root))) {
       process.stderr.write('restore: nothing was changed\n')
       return 2
     }
-    const report = await carryOutRestore(site, steps, () => settings.now ?? new Date())
-    return tell(report, site, flags)
+    const report = await carryOutRestore(site, steps, clock)
+    if (flags.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+    watch.end(report)
+    return report.ok ? 0 : 1
   } finally {
     await locks?.release()
   }
-}
-
-/** Looks in all sources and makes the plan: the very one for --dry-run and the run. */
-async function prepare(
-  settings: Settings,
-  request: RestoreRequest,
-  selected: readonly SelectedForRestore[],
-  root: string,
-  share: Share | undefined,
-  flags: Flags,
-) {
-  const now = settings.now ?? new Date()
-  const findings = await gather(selected, settings, root, request.at ?? now)
-  const plan = makeRestorePlan(selected, request, findings, settings, root, now)
-  const clock = () => settings.now ?? new Date()
-  const watch = showRestore({
-    out: flags.json ? process.stderr : process.stdout,
-    quiet: flags.quiet === true,
-    clock,
-  })
-  const site: Site & { watch: typeof watch } = {
-    plan,
-    request,
-    settings,
-    ...(share ? { share } : {}),
-    root,
-    drill: root !== '/',
-    sources: findings.sources,
-    away: findings.away,
-    host: localHost({ name: 'verda', root }),
-    aside: below(root, `/var/lib/comfyume-backup/kept-aside/${makeStamp(now, 'minute')}`),
-    outcomes: new Map(),
-    watch,
-  }
-  return { site, steps: stepsOf(site) }
-}
-
-function tell(report: RestoreReport, site: { watch: ReturnType<typeof showRestore> }, flags: Flags): number {
-  if (flags.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
-  site.watch.end(report)
-  return report.ok ? 0 : 1
 }
 
 /** Without the share, its copies cannot be planned with: it is mounted first. Returns what the plan has to say of it. */

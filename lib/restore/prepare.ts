@@ -1,0 +1,43 @@
+import { localHost } from '../hosts/local.ts'
+import { makeStamp } from '../naming.ts'
+import type { Settings } from '../settings.ts'
+import { gather } from './gather.ts'
+import { makeRestorePlan } from './plan.ts'
+import { type RestoreRequest, selectForRestore } from './request.ts'
+import { below, type RestoreWatcher, type Site } from './site.ts'
+import type { Step } from './step.ts'
+import type { Share } from './steps/share.ts'
+import { stepsOf } from './steps.ts'
+
+export interface PrepareOptions {
+  /** Files are put below it; `/` is this machine, any other folder a drill. */
+  root: string
+  share?: Share
+  now: Date
+  watch: RestoreWatcher
+}
+
+/** Looks in all sources and makes the plan and the steps that carry it out: the same for --dry-run and the run. Changes nothing. */
+export async function prepareRestore(
+  settings: Settings,
+  request: RestoreRequest,
+  { root, share, now, watch }: PrepareOptions,
+): Promise<{ site: Site; steps: Step[] }> {
+  const selected = selectForRestore(request, settings)
+  const { sources, ...findings } = await gather(selected, settings, root, request.at ?? now)
+  const site: Site = {
+    plan: makeRestorePlan(selected, request, findings, settings, root, now),
+    request,
+    settings,
+    ...(share ? { share } : {}),
+    root,
+    drill: root !== '/',
+    sources,
+    away: findings.away,
+    host: localHost({ name: 'verda', root }),
+    aside: below(root, `/var/lib/comfyume-backup/kept-aside/${makeStamp(now, 'minute')}`),
+    outcomes: new Map(),
+    watch,
+  }
+  return { site, steps: stepsOf(site) }
+}
