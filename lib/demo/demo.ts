@@ -9,6 +9,7 @@ import { aSmallVerda } from './chapters/a-small-verda.ts'
 import { awayFromVerda } from './chapters/away-from-verda.ts'
 import { compared } from './chapters/compared.ts'
 import { everythingComesBack } from './chapters/everything-comes-back.ts'
+import { oneArchiveHasRotted } from './chapters/one-archive-has-rotted.ts'
 import { theFirstHour } from './chapters/the-first-hour.ts'
 import { theInstanceIsGone } from './chapters/the-instance-is-gone.ts'
 import { weeksGoBy } from './chapters/weeks-go-by.ts'
@@ -24,6 +25,7 @@ const story: readonly Chapter[] = [
   aBadHour,
   awayFromVerda,
   theInstanceIsGone,
+  oneArchiveHasRotted,
   everythingComesBack,
   compared,
 ]
@@ -53,6 +55,7 @@ export async function tellStory(
   } catch (error) {
     say.line(messageOf(error))
   } finally {
+    await Promise.all(stage.closers.map((close) => close()))
     if (!keep) await rm(stage.folder, { recursive: true, force: true })
   }
   if (keep) say.line(`Kept: ${stage.folder}`)

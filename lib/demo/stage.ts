@@ -27,6 +27,8 @@ export interface Stage {
   now: Date
   /** What was there before the instance was lost. */
   before: Stock
+  /** Called when the story ends. */
+  closers: (() => Promise<void>)[]
 }
 
 /** An empty stage in a new folder. No setting of this machine is read: the demo touches nothing of a real installation. */
@@ -37,7 +39,17 @@ export async function openStage(weeks: number, say: Narrator): Promise<Stage> {
   await mkdir(verda)
   await mkdir(share)
   const settings = readSettings({ VERDA_ROOT: verda, SFS_ROOT: share, SFS_REQUIRE_MOUNT: '0' })
-  return { folder, verda, settings, sfs: openSfs(settings), weeks, say, now: new Date(0), before: new Map() }
+  return {
+    folder,
+    verda,
+    settings,
+    sfs: openSfs(settings),
+    weeks,
+    say,
+    now: new Date(0),
+    before: new Map(),
+    closers: [],
+  }
 }
 
 /** What one line of Verda's crontab asks for: the default set, or items by name. */
@@ -48,6 +60,11 @@ export function planRun({ settings }: Stage, now: Date, only?: string[]): Plan {
     settings,
     now,
   )
+}
+
+/** What the story has brought into stores so far, as --only names it. */
+export function groupsBackedUp({ settings }: Stage): string[] {
+  return ['config', 'scripts', ...(settings.r2 ? ['user-data', 'models'] : [])]
 }
 
 /** A run of backup-cron at a simulated time: the same plan, the same way through it. */

@@ -17,6 +17,9 @@ import path from 'node:path'
 /** What of the small Verda no backup takes, as paths below its root: it can be had again. */
 export const leftOut = ['/home/dev/.cache', '/home/dev/comfyume-v1/node_modules', '/root/.npm']
 
+/** Where the users' files lie, on Mello and on an instance that has a copy of them. */
+export const usersData = '/home/dev/comfyume-v1/data'
+
 /** Builds the files of a small Verda below `root`, among them what tends to get lost on the way through an archive. */
 export async function buildVerda(root: string): Promise<void> {
   const inside = (file: string) => path.join(root, file)

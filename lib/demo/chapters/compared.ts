@@ -1,14 +1,18 @@
 import type { Chapter } from '../chapter.ts'
 import { foldersAround } from '../folders-around.ts'
 import { differences, takeStock } from '../stock.ts'
-import { leftOut } from '../verda.ts'
+import { leftOut, usersData } from '../verda.ts'
 
 export const compared: Chapter = {
   title: 'Compared with what was lost',
   async tell(stage) {
     const { say, verda, before } = stage
-    const found = differences(before, await takeStock(verda, { whole: [], alone: foldersAround(stage) }))
+    const found = differences(
+      before,
+      await takeStock(verda, { whole: ['/mnt'], alone: [...foldersAround(stage), usersData] }),
+    )
     say.line('Each by its content, type, mode, owner, time of change, link, hard link and holes.')
+    say.line('The models, which came from R2, were compared with their records on the way.')
     say.line(`Left out of every backup, because they can be had again: ${leftOut.join(', ')}.`)
     say.line(
       `${before.size} were there, ${found.length === 0 ? 'and all are there again, none of them different' : `${found.length} differences are found`}.`,

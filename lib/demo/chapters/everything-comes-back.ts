@@ -1,21 +1,30 @@
-import path from 'node:path'
-import { restoreByHand } from '../by-hand.ts'
+import { restorePlanText, showRestore } from '../../cli/show-restore.ts'
+import { carryOutRestore } from '../../restore/carry-out.ts'
+import { prepareRestore } from '../../restore/prepare.ts'
 import type { Chapter } from '../chapter.ts'
-import { goodCopies } from '../copies-on-sfs.ts'
-import { planRun } from '../stage.ts'
+import { groupsBackedUp } from '../stage.ts'
 
 export const everythingComesBack: Chapter = {
   title: 'Everything comes back',
   async tell(stage) {
-    const { say, verda, settings } = stage
-    say.line('A new instance, and nothing but the share: the newest archive of each item, by hand.')
-    for (const { item } of planRun(stage, stage.now, ['config', 'scripts']).jobs) {
-      const [newest] = await goodCopies(stage, item)
-      if (newest === undefined) return false
-      const folder = path.join(settings.sfs.cache, path.dirname(newest.key))
-      const archive = path.basename(newest.key)
-      say.write(await restoreByHand(folder, archive, verda))
-    }
-    return true
+    const { say, verda, settings, now } = stage
+    say.line(
+      'A new instance: restore looks everywhere, shows its plan, and carries it out. On a terminal it asks once in between.',
+    )
+    const clock = () => now
+    const watch = showRestore({ out: say, quiet: false, clock })
+    const request = {
+      only: groupsBackedUp(stage),
+      prefer: 'order',
+      withModels: false,
+      withContainers: false,
+      skipSfs: false,
+    } as const
+    const { site, steps } = await prepareRestore(settings, request, { root: verda, now, watch })
+    say.write(restorePlanText(site.plan, steps))
+    say.line()
+    const report = await carryOutRestore(site, steps, clock)
+    watch.end(report)
+    return report.ok
   },
 }
