@@ -10,7 +10,7 @@ export default function aroundAllTests(): () => void {
     const names = files.map((name) => `test/real/${name}`).join(', ')
     process.stdout.write(`Left out, because they need real servers and tools: ${names}\n`)
     process.stdout.write(
-      'They run with: npm run test:real (.ci/install, .ci/install-s3 and .ci/install-tailnet bring what they need)\n',
+      'They run with: npm run test:real (.ci/install, .ci/install-s3, .ci/install-tailnet and .ci/install-machine bring what they need)\n',
     )
   }
 }
