@@ -35,9 +35,11 @@ describe('the commands', () => {
     expect([scripts.demo, scripts.test]).toEqual(['tsx scripts/demo.ts', 'vitest run'])
   })
 
-  test('of all other sections, two on Verda and one on Mello, are run below', () => {
-    const run = ['Set up on Verda', 'Set up on Mello', 'Back by hand'].flatMap(section)
-    expect(run.length).toBe(5)
+  test('of all other sections, on Verda, Mello and a new instance, are run below', () => {
+    const run = ['Set up on Verda', 'Set up on Mello', 'On a new instance', 'What restore does'].flatMap(
+      section,
+    )
+    expect(run.length).toBe(6)
     expect(blocks.slice(2)).toEqual(run)
   })
 
@@ -70,21 +72,29 @@ describe('the commands', () => {
     }
   })
 
-  test('set up, look, back up, and back by hand, on a small Verda', async () => {
+  test('set up, look, back up, and back on a new instance, on a small Verda', async () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'readme-'))
     try {
       const inside = (name: string) => path.join(folder, name)
-      for (const name of ['verda', 'sfs', 'new']) mkdirSync(inside(name))
+      for (const name of ['verda', 'sfs', 'new', 'by-hand']) mkdirSync(inside(name))
       await buildVerda(inside('verda'))
+      // The toolkit comes there by the commands themselves.
+      rmSync(inside('verda/opt'), { recursive: true })
+      mkdirSync(inside('sfs/models/checkpoints'), { recursive: true })
+      writeFileSync(inside('sfs/models/checkpoints/base.safetensors'), 'weights')
       makeRepository(inside('repository'))
       writeFileSync(inside('engine'), engine, { mode: 0o755 })
 
-      const script = ['Set up on Verda', 'Back by hand']
-        .flatMap(section)
-        .join('')
-        .replaceAll('/opt/comfyume-backup', inside('toolkit'))
-        .replaceAll('/mnt/sfs', inside('sfs'))
-        .replaceAll('-C /', `-C ${inside('new')}`)
+      const on = (title: string, root: string) =>
+        section(title).join('').replaceAll('/mnt/sfs', inside('sfs')).replaceAll('-C /', `-C ${root}`)
+      const script = [
+        on('Set up on Verda', '').replaceAll('/opt/comfyume-backup', inside('verda/opt/comfyume-backup')),
+        // A drill, because it is not this machine that is restored; and nobody is there to answer.
+        on('On a new instance', inside('new'))
+          .replaceAll('/opt/comfyume-backup', inside('new/opt/comfyume-backup'))
+          .replace('--full', `--full --yes --root ${inside('new')} --from sfs`),
+        on('What restore does', inside('by-hand')),
+      ].join('')
       const printed = execFileSync('bash', ['-euc', `${replaced}\n${script}`], {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -104,10 +114,13 @@ describe('the commands', () => {
       expect(printed).toContain('backup-cron in production at 2026-03-04T05:06:07.000Z would do this:')
       expect(printed).toContain('OK backup-cron: 7 stored, 0 unchanged, 0 skipped, 0 failed')
       expect(printed).toContain('OK backup-cron: 8 stored, 0 unchanged, 0 skipped, 0 failed')
-      expect(printed).toContain(`took ${inside('toolkit')}/crontab/verda`)
+      expect(printed).toContain(`took ${inside('verda/opt/comfyume-backup')}/crontab/verda`)
+      expect(printed).toContain('mounted nfs.fin-01.datacrunch.io:/SFS-prod')
+      expect(printed).toContain('OK restore: ')
       expect(printed).toContain('tailscale-2026-03-04.tar.gz: OK')
       const state = 'var/lib/tailscale/tailscaled.state'
-      expect(readFileSync(inside(`new/${state}`))).toEqual(readFileSync(inside(`verda/${state}`)))
+      for (const back of ['new', 'by-hand'])
+        expect(readFileSync(inside(`${back}/${state}`))).toEqual(readFileSync(inside(`verda/${state}`)))
       expect(readdirSync(inside('sfs/cache'))).toContain('comfyume-worker-2026-03-04.tar.gz')
     } finally {
       rmSync(folder, { recursive: true })
@@ -193,7 +206,9 @@ test('every file that is spoken of is there', () => {
 })
 
 function blocksOf(markdown: string): string[] {
-  return [...markdown.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, commands = '']) => commands)
+  return [...markdown.matchAll(/^( *)```sh\n(.*?)^ *```$/gms)].map(([, margin = '', commands = '']) =>
+    commands.replaceAll(new RegExp(`^${margin}`, 'gm'), ''),
+  )
 }
 
 /** The rows of the table whose header begins with these cells. */
@@ -266,6 +281,7 @@ function makeRepository(folder: string): void {
 const replaced = `
 npm() { command npm "$@" --dry-run --offline >/dev/null && ln -s "$PROJECT/node_modules" node_modules; }
 sudo() { [ "$1 $2" = 'install -d' ] && mkdir -p "\${@: -1}"; }
+mount() { echo "mounted $3"; }
 crontab() { test -s "$1" && echo "took $PWD/$1"; }
 `
 

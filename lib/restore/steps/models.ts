@@ -20,8 +20,10 @@ export function modelsStep(site: Site): Step {
     async do() {
       try {
         const wanted = await modelsWanted(site)
-        if (wanted.shelves.length === 0)
-          throw new Error(`no source of models can be reached: ${[...site.away.values()].join('; ')}`)
+        if (wanted.shelves.length === 0) {
+          const why = site.request.skipSfs ? [] : [`nothing can be read in ${site.settings.sfs.root}/models`]
+          throw new Error(`no source of models can be reached: ${[...why, ...site.away.values()].join('; ')}`)
+        }
         const files = await bringModels(wanted)
         if (files.length === 0)
           throw new Error(`there are no models in ${wanted.shelves.map(({ name }) => name).join(', ')}`)
