@@ -4,7 +4,7 @@ import { link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promis
 import { hostname } from 'node:os'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
-import { digestPastCache } from './read-back.ts'
+import { readBehind } from './read-back.ts'
 import { StoreError } from './store.ts'
 
 /** A hidden file beside its target, complete, on the disk and read back, that is not yet under the target's name. */
@@ -15,13 +15,14 @@ export interface Partial {
 }
 
 /**
- * Writes `body` to a hidden partial beside `target`, forces it to the disk, reads it back past the page cache and
+ * Writes `body` to a hidden partial beside `target`, forces it to the disk, reads it back past the page cache, as it is written, and
  * compares. Whatever fails, no partial is left and the error is thrown.
  */
 export async function writePartial(store: string, target: string, body: Readable): Promise<Partial> {
   const partial = path.join(path.dirname(target), partialName(path.basename(target)))
   // What breaks the body before it is read is thrown when it is read.
   body.once('error', () => {})
+  const behind = readBehind(partial)
   try {
     await mkdir(path.dirname(target), { recursive: true, mode: 0o700 })
     const file = await open(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
@@ -30,15 +31,16 @@ export async function writePartial(store: string, target: string, body: Readable
     try {
       for await (const chunk of body as AsyncIterable<Buffer>) {
         hash.update(chunk)
-        bytes += chunk.length
         await writeAll(file, chunk)
+        bytes += chunk.length
+        behind.written(bytes)
       }
       await file.sync()
     } finally {
       await file.close()
     }
     const sha256 = hash.digest('hex')
-    const stored = await digestPastCache(partial)
+    const stored = await behind.finish()
     if (stored.bytes !== bytes || stored.sha256 !== sha256) {
       throw new StoreError(
         `${store}: ${path.basename(target)} was written but reads back different (${stored.bytes} bytes of ${bytes}, ` +
@@ -47,6 +49,7 @@ export async function writePartial(store: string, target: string, body: Readable
     }
     return { path: partial, bytes, sha256 }
   } catch (error) {
+    behind.abandon()
     body.destroy()
     await unlink(partial).catch(() => {})
     throw error

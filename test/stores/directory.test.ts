@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import fs, {
+  appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -18,7 +19,7 @@ import { Readable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readRecord } from '../../lib/record.ts'
 import { directoryStore } from '../../lib/stores/directory.ts'
-import { digestPastCache } from '../../lib/stores/read-back.ts'
+import { digestPastCache, readBehind } from '../../lib/stores/read-back.ts'
 import { rotatingDirectoryStore } from '../../lib/stores/rotating-directory.ts'
 import { KeyExists, type Receipt, type RotatingStore, StoreError } from '../../lib/stores/store.ts'
 import { failing, inPieces, keys, storeContract } from './contract.ts'
@@ -307,6 +308,42 @@ describe('law 4: what is read back from the store is what counts', () => {
       expect(await digestPastCache(at('file'))).toEqual({ bytes: size, sha256: sha256(content) })
     },
   )
+})
+
+describe('reading back behind the writer', () => {
+  const size = 150_000_000
+  const write = (content: Buffer) => {
+    put('file', '')
+    const behind = readBehind(at('file'))
+    for (let from = 0; from < content.length; from += 10_000_000) {
+      appendFileSync(at('file'), content.subarray(from, from + 10_000_000))
+      behind.written(Math.min(from + 10_000_000, content.length))
+    }
+    return behind
+  }
+
+  test('gives the digest of a file of several segments', async () => {
+    const content = randomBytes(size)
+    expect(await write(content).finish()).toEqual({ bytes: size, sha256: sha256(content) })
+  })
+
+  test('sees what the disk has, and not what was sent', async () => {
+    const content = randomBytes(size)
+    const behind = write(content)
+    const file = fs.openSync(at('file'), 'r+')
+    fs.writeSync(file, Buffer.from([(content[size - 5] as number) ^ 1]), 0, 1, size - 5)
+    fs.closeSync(file)
+    expect((await behind.finish()).sha256).not.toBe(sha256(content))
+  })
+
+  test('a file that will never be whole is let go of', async () => {
+    const behind = write(randomBytes(size))
+    behind.abandon()
+    const left = () => execFileSync('ps', ['-eo', 'args']).toString().includes(at('file'))
+    for (let tries = 0; left() && tries < 100; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(left()).toBe(false)
+  })
 })
 
 describe('partials', () => {
