@@ -6,7 +6,7 @@ import { cronChecks } from './cron.ts'
 import { directoryStoreChecks } from './directory-stores.ts'
 import { gitChecks } from './git-store.ts'
 import { hostChecksOnMello, hostChecksOnVerda } from './hosts.ts'
-import { mountChecks } from './mounts.ts'
+import { mountChecks, mountChecksOnMello } from './mounts.ts'
 import { objectStoreChecks } from './object-stores.ts'
 import { pingChecks } from './ping.ts'
 import { settingChecks } from './settings.ts'
@@ -27,6 +27,7 @@ export function checksFor({ on, settings, settingProblems, jobs }: Context): Che
     ...(onMello && settings.verdaSsh !== 'local' ? toolChecksOnVerda : []),
     ...(onMello ? hostChecksOnMello : hostChecksOnVerda),
     ...mountChecks,
+    ...(onMello ? mountChecksOnMello : []),
     ...clockChecks,
     ...(onMello ? clockChecksOnMello : []),
     ...objectStores.map(clockCheckAgainst),

@@ -36,7 +36,7 @@ const daemonScript = `
 pgrep -x 'cron|crond' >/dev/null || systemctl is-active --quiet cron || systemctl is-active --quiet crond
 `
 
-async function checkCrontab({ here, on, toolkit }: Context): Promise<Finding[]> {
+async function checkCrontab({ here, on, toolkit, settings }: Context): Promise<Finding[]> {
   const ours = path.join(toolkit, 'crontab', on)
   const { stdout, stderr, exitCodes } = await here.run('crontab -l', [], { timeout: 20 })
   if (exitCodes[0] === 127)
@@ -54,18 +54,24 @@ async function checkCrontab({ here, on, toolkit }: Context): Promise<Finding[]> 
     ok(`has ${lines.length} backup lines`),
     ...(await judgeNode(installed, here, toolkit)),
     ...able,
-    ...judgeMissing(wanted, lines, ours),
+    ...judgeMissing(wanted, lines, ours, settings),
     ...judgeOthers(installed, wanted, ours),
   ]
 }
 
 /** What the project's own crontab backs up and no installed line does. How it is cut into lines, and when they run, is the operator's own. */
-export function judgeMissing(wanted: Crontab, lines: readonly BackupLine[], file: string): Finding[] {
+function judgeMissing(
+  wanted: Crontab,
+  lines: readonly BackupLine[],
+  file: string,
+  settings: Context['settings'],
+): Finding[] {
+  const isUsed = (one: string) => settings.hetzner !== undefined || !one.endsWith(' -> hetzner')
   const covered = new Set(lines.flatMap(({ covers }) => covers))
   return wanted.lines
     .flatMap((line) => readBackupLine(line) ?? [])
     .flatMap(({ title, covers }) => {
-      const missing = covers.filter((one) => !covered.has(one))
+      const missing = covers.filter((one) => !covered.has(one) && isUsed(one))
       if (missing.length === 0) return []
       return [
         wrong(

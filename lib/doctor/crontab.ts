@@ -54,11 +54,11 @@ export function readBackupLine(line: CronLine): BackupLine | undefined {
   if (name === undefined) return undefined
   const flags = rest.trim().split(/\s+/).filter(Boolean)
   const log = />>?\s*(\/[^\s;&|]+)/.exec(line.command)?.[1]
-  const [program = '', ...words] =
-    line.command
-      .split(/[>|;&]/)[0]
-      ?.trim()
-      .split(/\s+/) ?? []
+  // Variables before the program are its environment, and may be secrets.
+  const [program = '', ...words] = (line.command.split(/[>|;&]/)[0] ?? '')
+    .replace(/^(?:\s*[A-Za-z_]\w*=\S*)+/, '')
+    .trim()
+    .split(/\s+/)
   const read = coverage(name as CommandName, flags)
   return {
     ...line,

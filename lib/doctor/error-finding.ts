@@ -22,11 +22,11 @@ export function errorFinding(error: unknown, otherwise = 'mend that, and run doc
  * asked, what it said itself stands in the last line.
  */
 export function inTwo(message: string): { found: string; todo?: string } {
-  const [first = '', ...rest] = message.split('\n')
+  const [first = '', ...rest] = message.replace(/^(?:sfs|mello|verda): /, '').split('\n')
   const said = rest.find((line) => /^ssh said: |^It said: /.test(line))
   if (said !== undefined) {
     const lines = rest.slice(rest.indexOf(said)).map((line) => line.trim())
-    return { found: oneLine(lines.join(' ')), todo: oneLine(first.replace(/^\w+: /, '')) }
+    return { found: oneLine(lines.join(' ')), todo: oneLine(first) }
   }
   if (rest.length > 0) return { found: first, todo: oneLine(rest.join(' ')) }
   const [, found = first, todo] =

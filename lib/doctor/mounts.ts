@@ -2,6 +2,7 @@ import type { Settings } from '../settings.ts'
 import { type Check, type Finding, ok, warning, wrong } from './check.ts'
 import type { Context } from './context.ts'
 import { mountAt } from './mount-table.ts'
+import { judgeRoom } from './room.ts'
 import { hasFstabEntry } from './where.ts'
 
 export const mountChecks: readonly Check[] = [
@@ -9,7 +10,7 @@ export const mountChecks: readonly Check[] = [
     group: 'mounts',
     name: 'SFS',
     what: 'the share on Verda: mounted, the right one, writable, hard',
-    uses: ['SFS_ROOT', 'SFS_REQUIRE_MOUNT', 'SFS_PROD', 'SFS_CLONE'],
+    uses: ['VERDA_SSH', 'SFS_ROOT', 'SFS_REQUIRE_MOUNT', 'SFS_PROD', 'SFS_CLONE'],
     async check({ host, settings }: Context): Promise<Finding[]> {
       const verda = await host('verda')
       // The kernel's own table: it answers also while the share hangs.
@@ -21,7 +22,7 @@ export const mountChecks: readonly Check[] = [
     group: 'mounts',
     name: 'fstab',
     what: 'whether the share is mounted again after a restart',
-    uses: ['SFS_ROOT', 'SFS_REQUIRE_MOUNT', 'VERDA_ROOT'],
+    uses: ['VERDA_SSH', 'SFS_ROOT', 'SFS_REQUIRE_MOUNT', 'VERDA_ROOT'],
     async check({ host, settings }: Context): Promise<Finding[]> {
       const { root, requireMount, prod } = settings.sfs
       if (!requireMount) return [ok('no mount is required (SFS_REQUIRE_MOUNT is 0)')]
@@ -33,6 +34,30 @@ export const mountChecks: readonly Check[] = [
         warning(
           `has no entry for ${root}: after a restart the share is missing`,
           `add a line to /etc/fstab on Verda: ${prod ?? '<host:/path of the share>'} ${root} nfs ${settings.sfs.mountOptions ?? 'defaults,hard,nofail,_netdev'} 0 0`,
+        ),
+      ]
+    },
+  },
+]
+
+/** From Mello; on Verda itself the store on the share is probed. */
+export const mountChecksOnMello: readonly Check[] = [
+  {
+    group: 'mounts',
+    name: 'room',
+    what: 'that the share on Verda answers, and its free room',
+    uses: ['VERDA_SSH', 'SFS_ROOT'],
+    async check({ host, settings }: Context): Promise<Finding[]> {
+      const { root } = settings.sfs
+      const verda = await host('verda')
+      // A share that hangs must not hold up who asks: after so long that is the answer.
+      const script = 'set -- $(timeout -s KILL 15 stat -f -c "%a %S" -- "$1") && echo "$(($1 * $2))"'
+      const { stdout, exitCodes } = await verda.run(script, [root], { timeout: 20 })
+      if (exitCodes[0] === 0) return [judgeRoom(root, 'has', Number(stdout))]
+      return [
+        wrong(
+          `${root} does not answer on Verda`,
+          'the share hangs or is not there: on Verda see findmnt and dmesg, and whether the share is granted to this instance ("share settings")',
         ),
       ]
     },

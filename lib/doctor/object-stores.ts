@@ -64,11 +64,12 @@ async function checkServer({ objectStores, settings }: Context, name: ObjectStor
 }
 
 function unanswered(error: unknown, hostname: string, name: ObjectStoreName): unknown {
-  const { code } = ((error as Error).cause ?? error) as NodeJS.ErrnoException
-  const why = typeof code === 'string' ? code : 'no answer within 10 s'
+  const { name: kind, cause } = error as Error
+  const { code, message } = (cause ?? error) as NodeJS.ErrnoException
+  const why = kind === 'TimeoutError' ? 'no answer within 10 s' : (code ?? message)
   return new S3Failure(
     `${hostname} does not answer (${why}). Check the network, the name service and ${name.toUpperCase()}_ENDPOINT, then run doctor again`,
-    why,
+    code ?? kind,
     undefined,
     true,
   )

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect as connectPlain } from 'node:net'
+import { connect as connectPlain, isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type Check, type Finding, ok, warning, wrong } from './check.ts'
 import type { Context } from './context.ts'
@@ -26,7 +26,10 @@ async function checkService({ settings }: Context): Promise<Finding[]> {
   const { protocol, hostname, port } = new URL(settings.pingUrl.reveal())
   const where = { host: hostname, port: Number(port || (protocol === 'https:' ? 443 : 80)) }
   const seconds = 10
-  const socket = protocol === 'https:' ? connectTls({ ...where, servername: hostname }) : connectPlain(where)
+  const socket =
+    protocol === 'https:'
+      ? connectTls({ ...where, ...(isIP(hostname) === 0 && { servername: hostname }) })
+      : connectPlain(where)
   try {
     await once(socket, protocol === 'https:' ? 'secureConnect' : 'connect', {
       signal: AbortSignal.timeout(seconds * 1000),

@@ -43,8 +43,7 @@ export async function buildClinic({ hetzner = false } = {}) {
     },
     /** Installs a crontab; undefined: there is none. */
     crontab(text: string | undefined) {
-      if (text === undefined)
-        clinic.command('crontab', 'echo "no crontab for $(id -un)" >&2; exit 1')
+      if (text === undefined) clinic.command('crontab', 'echo "no crontab for $(id -un)" >&2; exit 1')
       else {
         writeFileSync(inside('installed-crontab'), text)
         clinic.command('crontab', `cat ${inside('installed-crontab')}`)
@@ -55,8 +54,13 @@ export async function buildClinic({ hetzner = false } = {}) {
       readFileSync(path.join(toolkit, 'crontab', on), 'utf8')
         .replaceAll('/opt/comfyume-backup', toolkit)
         .replaceAll(/\/(?:var\/log|home\/dev)(?=\/| )/g, inside('log')),
-    freeBytes: (bytes: number) =>
-      clinic.command('stat', `[[ $1 == -f ]] && echo "${bytes} 1" || exec /usr/bin/stat "$@"`),
+    /** Of what lies below `folder`, a name in the clinic's own; everything else has 100 GB. */
+    freeBytes: (bytes: number, folder = '') =>
+      clinic.command(
+        'stat',
+        `[[ $1 == -f ]] || exec /usr/bin/stat "$@"
+        case \${@: -1} in ${inside(folder)}*) echo "${bytes} 1" ;; *) echo "100000000000 1" ;; esac`,
+      ),
     zone: (zone: string, synchronized = 'yes') =>
       clinic.command('timedatectl', `echo Timezone=${zone}; echo NTPSynchronized=${synchronized}`),
 
@@ -135,4 +139,13 @@ async function startService() {
     seen: () => ({ connections, bytes }),
     close: () => server.close(),
   }
+}
+
+/** A port on which nobody listens. */
+export async function closedPort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
 }
