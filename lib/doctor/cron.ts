@@ -75,12 +75,25 @@ function judgeMissing(
       if (missing.length === 0) return []
       return [
         wrong(
-          `is not installed: by the clock nothing backs up ${missing.join(', ')}`,
+          `is not installed: by the clock nothing brings ${coverageInWords(missing)}`,
           `add that line of ${file} with crontab -e, or take all of it: crontab ${file}`,
           title,
         ),
       ]
     })
+}
+
+/** `a -> r2`, `a -> hetzner`, `b -> r2`, `b -> hetzner`: `a, b to r2 and hetzner`. */
+function coverageInWords(pairs: readonly string[]): string {
+  const storesOf = new Map<string, string[]>()
+  for (const [item = '', store = ''] of pairs.map((pair) => pair.split(' -> ')))
+    storesOf.set(item, [...(storesOf.get(item) ?? []), store])
+  const itemsTo = new Map<string, string[]>()
+  for (const [item, stores] of storesOf) {
+    const to = stores.join(' and ')
+    itemsTo.set(to, [...(itemsTo.get(to) ?? []), item])
+  }
+  return [...itemsTo].map(([to, items]) => `${items.join(', ')} to ${to}`).join('; ')
 }
 
 function judgeOthers(installed: Crontab, wanted: Crontab, file: string): Finding[] {
@@ -94,7 +107,13 @@ function judgeOthers(installed: Crontab, wanted: Crontab, file: string): Finding
       warning('the old script is still run by cron', 'take its line out: crontab -e', script),
     ),
     ...(keepsLog(wanted) && !keepsLog(installed)
-      ? [warning('no line keeps the log from growing for ever', `add the last line of ${file}`, 'log')]
+      ? [
+          warning(
+            'no line keeps the log from growing for ever',
+            `add the last line of ${file}, unless logrotate does that`,
+            'log',
+          ),
+        ]
       : []),
   ]
 }

@@ -41,7 +41,7 @@ export interface BackupLine extends CronLine {
   refused?: string
   /** The first word, by which the shell starts it. */
   program: string
-  /** Absolute paths among the words, the program's not. */
+  /** Absolute paths of scripts and of what runs them, the program's not. */
   paths: string[]
   /** Where its output goes, if into a file. */
   log?: string
@@ -64,7 +64,7 @@ export function readBackupLine(line: CronLine): BackupLine | undefined {
     ...line,
     title: [name, ...flags].join(' '),
     program,
-    paths: words.filter((word) => word.startsWith('/')),
+    paths: words.filter((word) => /^\/.*(?:\.ts|\/tsx|\/node)$/.test(word)),
     ...read,
     ...(log !== undefined && { log }),
   }

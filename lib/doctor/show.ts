@@ -20,14 +20,14 @@ export function resultLines({ group, name, status, found, todo }: Result): strin
   return todo === undefined ? line : `${line}\n         -> ${todo}`
 }
 
-/** Results in a row that were not checked for one and the same reason are printed as one. */
+/** Results in a row that are not ok for one and the same reason are printed as one. */
 export async function* merged(
   results: AsyncIterable<Result>,
 ): AsyncGenerator<{ shown: Result; all: Result[] }> {
   let all: Result[] = []
   for await (const result of results) {
     const [first] = all
-    if (first !== undefined && !(isUnchecked(result) && isAlike(first, result))) {
+    if (first !== undefined && !(result.status !== 'ok' && isAlike(first, result))) {
       yield { shown: together(all), all }
       all = []
     }

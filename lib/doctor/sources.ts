@@ -60,18 +60,15 @@ function usedFor(host: HostName): string[] {
 
 async function checkFiles(context: Context, name: HostName, sources: readonly Source[]): Promise<Finding[]> {
   const host = await context.host(name)
-  const seen = await Promise.all(
-    sources.map(async (source) => {
-      const paths = [
-        source.path,
-        ...(source.mustHave ?? []),
-        ...(source.exclude ?? []).map((text) => `!${text}`),
-      ]
-      const args = [host.root, source.match ?? '', ...paths.map((text) => text.replace(/^(!?)\/+/, '$1'))]
-      const { stdout } = await host.run(script, args, { timeout: 40 })
-      return { source, said: stdout.toString().trimEnd() }
-    }),
-  )
+  const seen: { source: Source; said: string }[] = []
+  // One after another: a connection of ssh bears ten commands at once, and other items are looked at meanwhile.
+  for (const source of sources) {
+    const exclude = (source.exclude ?? []).map((pattern) => `!${pattern}`)
+    const paths = [source.path, ...(source.mustHave ?? []), ...exclude]
+    const args = [host.root, source.match ?? '', ...paths.map((text) => text.replace(/^(!?)\/+/, '$1'))]
+    const { stdout } = await host.run(script, args, { timeout: 40 })
+    seen.push({ source, said: stdout.toString().trimEnd() })
+  }
   const bad = seen.filter(
     ({ source, said }) => !['there', 'missing'].includes(said) || (source.required && said === 'missing'),
   )

@@ -191,6 +191,15 @@ describe('a crontab', () => {
     expect(line).toMatchObject({ covers: [], refused: 'it does nothing, with that flag' })
   })
 
+  test('a lock file that flock makes is none of the paths that must be there', () => {
+    const command = '/usr/bin/flock -n /run/b.lock /opt/tsx /opt/scripts/backup-cron.ts --only env'
+    const line = readBackupLine({ schedule: '@daily', command })
+    expect(line).toMatchObject({
+      program: '/usr/bin/flock',
+      paths: ['/opt/tsx', '/opt/scripts/backup-cron.ts'],
+    })
+  })
+
   test('the program is found behind variables, which are not told', () => {
     const command = 'KEY=secret B=/b /opt/tsx /opt/scripts/backup-cron.ts --only env >>/log 2>&1'
     const line = readBackupLine({ schedule: '@daily', command })

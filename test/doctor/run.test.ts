@@ -68,13 +68,15 @@ test('what a check throws is a finding, and stops no other', async () => {
   ])
 })
 
-test('a line a check, what to do below it; alike ones that were not checked are one line, and the last line names what is wrong', async () => {
+test('a line a check, what to do below it; alike ones that are not ok are one line, and the last line names what is wrong', async () => {
   const behind = () => Promise.reject(new NotChecked('r2 does not answer', 'mend "stores r2 server" first'))
   const results = runChecks(
     [
       check('r2 server', () => [wrong('r2 does not answer', 'see the network')]),
       check('r2 cache', behind),
       check('r2 models', behind),
+      check('r2 files', () => [wrong('overwrites', 'lock it')]),
+      check('r2 images', () => [wrong('overwrites', 'lock it')]),
       check('sfs', () => [ok('93 GB free')]),
       check('mello', () => [ok('93 GB free')]),
     ],
@@ -91,7 +93,9 @@ WRONG    stores r2 server: r2 does not answer
          -> see the network
 warning  stores r2 cache, r2 models: not checked: r2 does not answer
          -> mend "stores r2 server" first
+WRONG    stores r2 files, r2 images: overwrites
+         -> lock it
 ok       stores sfs: 93 GB free
 ok       stores mello: 93 GB free
-WRONG doctor on mello: 2 ok, 0 warnings, 2 not checked, 1 wrong: stores r2 server`)
+WRONG doctor on mello: 2 ok, 0 warnings, 2 not checked, 3 wrong: stores r2 server, stores r2 files, stores r2 images`)
 })

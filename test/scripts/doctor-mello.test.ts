@@ -161,7 +161,7 @@ describe('cron', () => {
       'a line is missing',
       (own) => own.replace(line('backup-mello.ts'), ''),
       [
-        'wrong cron backup-mello --only user-data --to r2: is not installed: by the clock nothing backs up user-data -> r2, user-outputs -> r2',
+        'wrong cron backup-mello --only user-data --to r2: is not installed: by the clock nothing brings user-data, user-outputs to r2',
       ],
     ],
     [

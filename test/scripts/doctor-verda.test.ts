@@ -64,9 +64,9 @@ it("Mello's crontab", async () => {
   expect(code).toBe(1)
   expect(lines).toEqual([
     expect.stringMatching(
-      /^wrong cron backup-cron: is not installed: by the clock nothing backs up tailscale -> sfs, /,
+      /^wrong cron backup-cron: is not installed: by the clock nothing brings tailscale, .*, env to sfs$/,
     ),
-    'wrong cron backup-cron --only home-dev,root-home,scripts: is not installed: by the clock nothing backs up home-dev -> sfs, root-home -> sfs, scripts -> sfs',
+    'wrong cron backup-cron --only home-dev,root-home,scripts: is not installed: by the clock nothing brings home-dev, root-home, scripts to sfs',
     expect.stringMatching(/^wrong cron backup-cron --only containers: is not installed/),
   ])
 })
