@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
+import { readDotEnv } from './dot-env.ts'
 import { type BucketName, buckets, type HostName, items, r2Endpoint, type StoreName } from './inventory.ts'
 import { Secret } from './secret.ts'
 import { readTime } from './time.ts'
@@ -64,6 +65,35 @@ export function readSettings(
   env: Record<string, string | undefined>,
   needed: readonly StoreName[] = [],
 ): Settings {
+  const { settings, problems } = examineSettings(env, needed)
+  if (problems.length > 0) throw new SettingsError(problems)
+  return settings
+}
+
+/** Every setting's name: what is not among them is read by nothing. */
+export function settingNames(): string[] {
+  const names = new Set<string>()
+  const asked = new Proxy<Record<string, string>>(
+    {},
+    {
+      get(_, name) {
+        names.add(String(name))
+        return 'x'
+      },
+    },
+  )
+  examineSettings(asked)
+  return [...names].sort()
+}
+
+/**
+ * The same as readSettings, for who wants to go on: every problem, beginning with its setting's name, and the settings with a wrong one
+ * replaced by what comes nearest.
+ */
+export function examineSettings(
+  env: Record<string, string | undefined>,
+  needed: readonly StoreName[] = [],
+): { settings: Settings; problems: string[] } {
   const problems: string[] = []
   const text = (name: string): string | undefined => env[name] || undefined
   const secret = (name: string): Secret | undefined => (env[name] ? new Secret(env[name]) : undefined)
@@ -183,45 +213,36 @@ export function readSettings(
   }
   if (needed.includes('hetzner') && !hetznerEndpoint)
     wrong('HETZNER_ENDPOINT', 'is missing: hetzner cannot be used without it')
-  if (problems.length > 0) throw new SettingsError([...new Set(problems)])
-  return settings
+  return { settings, problems: [...new Set(problems)] }
 }
 
 /** The environment of this process over the `.env` file in `folder`, for readSettings. Throws SettingsError for a line that is no setting. */
 export function loadEnvironment(folder: string): Record<string, string | undefined> {
-  let file = ''
-  try {
-    file = readFileSync(path.join(folder, '.env'), 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw new SettingsError([`.env in ${folder} cannot be read: ${(error as Error).message}`])
-    }
-  }
-  return { ...readDotEnv(file), ...process.env }
+  const { environment, problems } = examineEnvironment(folder)
+  if (problems.length > 0) throw new SettingsError(problems)
+  return environment
 }
 
-/**
- * The settings in a `.env` text. A value is taken literally: `$`, `#` and backslashes mean themselves;
- * only one pair of quotes around the whole value is taken off. A line that is no setting is named by its number alone.
- */
-export function readDotEnv(text: string): Record<string, string> {
-  const values: Record<string, string> = {}
+/** The same for who wants to go on, with the settings that the file itself gives. */
+export function examineEnvironment(folder: string): {
+  environment: Record<string, string | undefined>
+  file: Record<string, string>
+  problems: string[]
+} {
+  let text = ''
   const problems: string[] = []
-  for (const [index, line] of text
-    .replace(/^\uFEFF/, '')
-    .split(/\r?\n/)
-    .entries()) {
-    if (line.trim() === '' || line.trimStart().startsWith('#')) continue
-    const match = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$/.exec(line)
-    if (!match) {
-      problems.push(`.env line ${index + 1} is not NAME=value`)
-      continue
-    }
-    const [, name = '', value = ''] = match
-    values[name] = /^(?:"[^"]*"|'[^']*')$/.test(value) ? value.slice(1, -1) : value
+  try {
+    text = readFileSync(path.join(folder, '.env'), 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      problems.push(`.env in ${folder} cannot be read: ${(error as Error).message}`)
   }
-  if (problems.length > 0) throw new SettingsError(problems)
-  return values
+  const file = readDotEnv(text)
+  return {
+    environment: { ...file.values, ...process.env },
+    file: file.values,
+    problems: [...problems, ...file.problems],
+  }
 }
 
 /** R2 answers for a bucket in the EU only at the host with `.eu`, and elsewhere with an error that does not say so (facts, "R2 Buckets"). */

@@ -3,10 +3,12 @@ import { backUpModels } from './backup-models.ts'
 import type { Capture } from './capture/capture.ts'
 import { filesCapture } from './capture/files.ts'
 import { imageCapture } from './capture/image.ts'
+import type { ModelSource } from './capture/models.ts'
 import { pushToRepository } from './capture/repository.ts'
-import type { CaptureKind, Source } from './inventory.ts'
+import type { CaptureKind, HostName, Source } from './inventory.ts'
 import type { Job, Plan, Target } from './plan.ts'
 import type { StoreOutcome } from './report.ts'
+import type { Settings } from './settings.ts'
 import type { S3Store } from './stores/s3.ts'
 import type { RotatingStore } from './stores/store.ts'
 import type { Workplace } from './workplace.ts'
@@ -69,15 +71,13 @@ async function storeModels(
   plan: Plan,
   job: Job,
   place: Workplace,
-  { path, folders, extension }: CaptureKind & { kind: 'models' },
+  capture: CaptureKind & { kind: 'models' },
 ): Promise<Stored> {
-  const { sfs, roots } = place.settings
-  const onShare = sfs.requireMount && roots[job.host] === '/' && path.startsWith(`${sfs.root}/`)
   const { outcomes, warnings } = await backUpModels({
     plan,
     job,
     now: place.clock(),
-    source: { path, folders, extension, ...(onShare ? { mount: sfs.root } : {}) },
+    source: modelSource(job.host, capture, place.settings),
     host: place.host(job.host),
     // Models go to object stores alone (facts, "R2 Buckets", 2).
     stores: new Map(
@@ -88,6 +88,16 @@ async function storeModels(
     onFile: (store, file) => place.watch.fileDone(job, store, file),
   })
   return { outcomes: byName(outcomes), warnings }
+}
+
+/** Where the models are; on a share, with the mount that must be there. */
+export function modelSource(
+  host: HostName,
+  { path, folders, extension }: CaptureKind & { kind: 'models' },
+  { sfs, roots }: Settings,
+): ModelSource {
+  const onShare = sfs.requireMount && roots[host] === '/' && path.startsWith(`${sfs.root}/`)
+  return { path, folders, extension, ...(onShare ? { mount: sfs.root } : {}) }
 }
 
 async function storeInRepository(

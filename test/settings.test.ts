@@ -3,7 +3,15 @@ import { homedir, tmpdir } from 'node:os'
 import path from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { isLibraryImage, loadEnvironment, readDotEnv, readSettings, SettingsError } from '../lib/settings.ts'
+import { readDotEnv } from '../lib/dot-env.ts'
+import {
+  examineSettings,
+  isLibraryImage,
+  loadEnvironment,
+  readSettings,
+  SettingsError,
+  settingNames,
+} from '../lib/settings.ts'
 
 const r2Keys = { R2_ACCESS_KEY_ID: 'id', R2_SECRET_ACCESS_KEY: 'very-secret' }
 
@@ -137,12 +145,14 @@ describe('.env', () => {
     ['\uFEFFA=1\r\n# comment\r\n\r\nB=2\r\n', { A: '1', B: '2' }],
     ['A="a" b"', { A: '"a" b"' }],
   ])('%j is taken literally', (text, values) => {
-    expect(readDotEnv(text)).toEqual(values)
+    expect(readDotEnv(text)).toEqual({ values, problems: [] })
   })
 
   test('a line that is no setting is named by its number, and its text is not shown', () => {
-    const error = failureOf(() => readDotEnv('A=1\nvery-secret\n=x\n'))
-    expect(error.problems).toEqual(['.env line 2 is not NAME=value', '.env line 3 is not NAME=value'])
+    expect(readDotEnv('A=1\nvery-secret\n=x\n')).toEqual({
+      values: { A: '1' },
+      problems: ['.env line 2 is not NAME=value', '.env line 3 is not NAME=value'],
+    })
   })
 
   describe('in a folder', () => {
@@ -167,7 +177,26 @@ describe('.env', () => {
       mkdirSync(path.join(folder, '.env'))
       expect(() => loadEnvironment(folder)).toThrow(/\.env in .* cannot be read/)
     })
+
+    test('a line that is no setting stops a run', () => {
+      writeFileSync(path.join(folder, '.env'), 'SETTINGS_TEST=file\nvery-secret\n')
+      expect(failureOf(() => loadEnvironment(folder)).problems).toEqual(['.env line 2 is not NAME=value'])
+    })
   })
+})
+
+test('whoever goes on in spite of wrong settings gets the right ones', () => {
+  const { settings, problems } = examineSettings({ SFS_ROOT: 'share', MODELS_DIR: '/models' })
+  expect(settings).toMatchObject({ modelsDir: '/models', verdaSsh: 'verda' })
+  expect(problems).toEqual([expect.stringMatching(/^SFS_ROOT must be an absolute path/)])
+})
+
+test('the names of all settings are known, those of keys and of their tokens among them', () => {
+  const names = settingNames()
+  expect(names).toEqual(
+    expect.arrayContaining(['ENVIRONMENT', 'HETZNER_SESSION_TOKEN', 'R2_CACHE_BUCKET', 'R2_SESSION_TOKEN']),
+  )
+  expect(names.length).toBeGreaterThan(35)
 })
 
 test.each([

@@ -3,6 +3,7 @@ import type { ObjectStoreSettings, Settings } from '../settings.ts'
 import { directoryStore } from './directory.ts'
 import { rotatingDirectoryStore } from './rotating-directory.ts'
 import { type S3Store, s3Store } from './s3.ts'
+import type { S3Access } from './s3-client.ts'
 import type { AppendOnlyStore, RotatingStore } from './store.ts'
 
 export type ObjectStoreName = 'r2' | 'hetzner'
@@ -27,9 +28,14 @@ export function openSfs(settings: Settings): RotatingStore {
 }
 
 function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Store {
+  return s3Store(objectStoreAccess(name, bucket, settings))
+}
+
+/** How one bucket is reached. */
+export function objectStoreAccess(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Access {
   const access = settings[name]
   if (!access) throw new Error(`${name} has no settings`)
-  return s3Store({
+  return {
     name,
     endpoint: access.endpoint,
     region: regionOf(access),
@@ -37,7 +43,7 @@ function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Se
     accessKeyId: access.accessKeyId,
     secretAccessKey: access.secretAccessKey.reveal(),
     ...(access.sessionToken && { sessionToken: access.sessionToken.reveal() }),
-  })
+  }
 }
 
 /**

@@ -3,8 +3,11 @@ import type { Connection } from './s3-client.ts'
 import { S3Failure } from './s3-failure.ts'
 import { lookUp } from './s3-lookup.ts'
 
-/** The one object that is not a backup: always the same few bytes, so that nothing is lost where it is overwritten. */
-export const probeKey = '.comfyume-backup/conditional-write-probe'
+/** Objects that are no backups: what was written to see whether a server can be relied on. */
+export const probeFolder = '.comfyume-backup/'
+
+/** Always the same few bytes, so that nothing is lost where it is overwritten. */
+export const probeKey = `${probeFolder}conditional-write-probe`
 
 const content = Buffer.from(
   'comfyume-backup writes this object twice to see that the server refuses the second time.\n',

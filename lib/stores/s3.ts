@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { connect, type S3Access } from './s3-client.ts'
-import { honoursConditions, probeKey } from './s3-condition.ts'
+import { honoursConditions, probeFolder } from './s3-condition.ts'
 import { listAll, listPage, lookUp } from './s3-lookup.ts'
 import { read } from './s3-read.ts'
 import { contentOf, type ResumeOptions, resumeUpload, type Source } from './s3-resume.ts'
@@ -68,7 +68,7 @@ export function s3Store(options: S3Options): S3Store {
 
     async *list(prefix) {
       for await (const entry of listAll(connection, prefix)) {
-        if (!entry.key.endsWith(probeKey)) yield entry
+        if (!entry.key.startsWith(probeFolder)) yield entry
       }
     },
 

@@ -102,7 +102,7 @@ export async function buildTwoMachines() {
     copies: home('backups/verda'),
     home,
     own,
-    operator: { name: operator.name, uid, gid },
+    operator: { name: operator.name, uid, gid, home: operator.home },
     start,
     run: (...args: Parameters<typeof start>): Promise<Run> => start(...args).ended,
     /** Puts a file below Mello's root. */

@@ -21,6 +21,10 @@ export interface Manner {
   ignoresConditions?: boolean
   /** A server that does not know If-None-Match on CreateMultipartUpload. */
   refusesConditionalCreation?: boolean
+  /** A server that stores what does not fit its Content-MD5. */
+  ignoresMd5?: boolean
+  /** A server that always gives the whole of an object. */
+  ignoresRanges?: boolean
 }
 
 type Operation = (request: Request, objects: S3Objects, manner: Manner & { now(): Date }) => Promise<void>
@@ -63,13 +67,14 @@ export const operations: Record<string, Operation> = {
     request.to.end()
   },
 
-  async GetObject(request, objects) {
+  async GetObject(request, objects, manner) {
     const { headers, to, fault } = request
     const object = objectAt(objects, request.bucket, request.key)
     if (headers['if-match'] !== undefined && headers['if-match'] !== object.etag)
       throw new Refusal(412, 'PreconditionFailed')
-    const [start, end] = rangeOf(headers.range as string | undefined, object.bytes)
-    request.status = headers.range === undefined ? 200 : 206
+    const range = manner.ignoresRanges ? undefined : (headers.range as string | undefined)
+    const [start, end] = rangeOf(range, object.bytes)
+    request.status = range === undefined ? 200 : 206
     to.writeHead(request.status, {
       ...headersOf(object),
       'content-length': end - start,
@@ -90,7 +95,7 @@ export const operations: Record<string, Operation> = {
 
   async PutObject(request, objects, manner) {
     const { bucket, key } = request
-    const content = await receive(request, objects)
+    const content = await receive(request, objects, manner)
     refuseWhenTaken(request, objects, manner)
     const etag = `"${content.md5.toString('hex')}"`
     objects.buckets.get(bucket)?.set(key, {
@@ -186,7 +191,7 @@ export const operations: Record<string, Operation> = {
 }
 
 /** The body, kept in a file and checked against all that the headers say of it. */
-async function receive(request: Request, objects: S3Objects): Promise<Content> {
+async function receive(request: Request, objects: S3Objects, manner: Manner = {}): Promise<Content> {
   const { headers } = request
   refuseUnsigned(headers)
   const content = await objects.receive(request.from, (bytes) => {
@@ -195,7 +200,7 @@ async function receive(request: Request, objects: S3Objects): Promise<Content> {
   const wrong =
     content.sha256.toString('hex') !== headers['x-amz-content-sha256']
       ? 'XAmzContentSHA256Mismatch'
-      : differs(headers['content-md5'], content.md5) ||
+      : (!manner.ignoresMd5 && differs(headers['content-md5'], content.md5)) ||
           differs(headers['x-amz-checksum-sha256'], content.sha256)
         ? 'BadDigest'
         : undefined

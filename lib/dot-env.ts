@@ -1,0 +1,22 @@
+/**
+ * The settings in a `.env` text. A value is taken literally: `$`, `#` and backslashes mean themselves;
+ * only one pair of quotes around the whole value is taken off. A line that is no setting is named by its number alone.
+ */
+export function readDotEnv(text: string): { values: Record<string, string>; problems: string[] } {
+  const values: Record<string, string> = {}
+  const problems: string[] = []
+  for (const [index, line] of text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .entries()) {
+    if (line.trim() === '' || line.trimStart().startsWith('#')) continue
+    const match = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$/.exec(line)
+    if (!match) {
+      problems.push(`.env line ${index + 1} is not NAME=value`)
+      continue
+    }
+    const [, name = '', value = ''] = match
+    values[name] = /^(?:"[^"]*"|'[^']*')$/.test(value) ? value.slice(1, -1) : value
+  }
+  return { values, problems }
+}
