@@ -3,6 +3,7 @@ import type { ObjectStoreSettings, Settings } from '../settings.ts'
 import { directoryStore } from './directory.ts'
 import { rotatingDirectoryStore } from './rotating-directory.ts'
 import { type S3Store, s3Store } from './s3.ts'
+import type { Patience } from './s3-client.ts'
 import type { AppendOnlyStore, RotatingStore } from './store.ts'
 
 export type ObjectStoreName = 'r2' | 'hetzner'
@@ -26,7 +27,13 @@ export function openSfs(settings: Settings): RotatingStore {
   return rotatingDirectoryStore({ name: 'sfs', root: cache, ...(requireMount ? { mount: root } : {}) })
 }
 
-function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Store {
+/** One bucket. `patience`: where somebody waits for an answer, less of it than a backup has. */
+export function openObjectStore(
+  name: ObjectStoreName,
+  bucket: BucketName,
+  settings: Settings,
+  patience?: Partial<Patience>,
+): S3Store {
   const access = settings[name]
   if (!access) throw new Error(`${name} has no settings`)
   return s3Store({
@@ -36,6 +43,7 @@ function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Se
     bucket: access.buckets[bucket],
     accessKeyId: access.accessKeyId,
     secretAccessKey: access.secretAccessKey.reveal(),
+    ...(patience && { patience }),
     ...(access.sessionToken && { sessionToken: access.sessionToken.reveal() }),
   })
 }
