@@ -33,7 +33,7 @@ export async function statusCommand(manual: Manual, argv: readonly string[]): Pr
   const vantage = vantageOf(settings)
   try {
     if (flags['dry-run']) return dryRun(flags, settings, vantage, wanted)
-    if (typeof flags.list === 'string') return await list(flags.list, flags, settings, vantage)
+    if (typeof flags.list === 'string') return await list(flags.list as StoreName, flags, settings, vantage)
     return await look(flags, settings, vantage, wanted)
   } finally {
     await vantage.close()
@@ -89,7 +89,7 @@ async function keep(
   }
 }
 
-async function list(name: string, flags: Flags, settings: Settings, vantage: Vantage): Promise<number> {
+async function list(name: StoreName, flags: Flags, settings: Settings, vantage: Vantage): Promise<number> {
   try {
     const listings = await listStore(name, listOf(flags.only), { settings, vantage })
     process.stdout.write(`${flags.json ? JSON.stringify(listings, null, 2) : listingText(listings)}\n`)

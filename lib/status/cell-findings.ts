@@ -45,13 +45,15 @@ function missing(some: Assessed[], store: StoreName, command: CommandName): Find
   const items = namesOf(some)
   const bad = some.filter(({ cell, flaws }) => cell.copies > 0 || (flaws?.noArchive.length ?? 0) > 0)
   const why = bad.length > 0 ? `; what is there of ${someOf(namesOf(bad))} is not good, see below` : ''
+  const gone = some.filter(({ flaws }) => flaws?.gone)
+  const removed = gone.length > 0 ? `; runs say that it was there: ${someOf(namesOf(gone))}` : ''
   return {
     trouble: 'missing',
     alarm: true,
     store,
     items,
-    what: `${stores[store].title} has no good backup of ${someOf(items, 8)}${why}`,
-    todo: runAgain(command, items, store),
+    what: `${stores[store].title} has no good backup of ${someOf(items, 8)}${why}${removed}`,
+    todo: (gone.length > 0 ? 'Find out who removed it. ' : '') + runAgain(command, items, store),
   }
 }
 
@@ -81,7 +83,7 @@ function flawFindings({ expected, cell }: Assessed, flaws: Flaws): Finding[] {
   const again = runAgain(commands[0] as CommandName, [item.name], store)
   const away = 'move it away together with its .sha256'
   const findings: Finding[] = []
-  if (flaws.gone) {
+  if (flaws.gone && cell.state !== 'missing') {
     const { key, time } = flaws.gone
     findings.push({
       ...base,

@@ -3,7 +3,7 @@ import type { StoreName } from '../inventory.ts'
 import { stampTime } from '../naming.ts'
 import { selectCopies } from '../retention.ts'
 import { type Expected, graceHours, longestGap } from './expected.ts'
-import type { Runs } from './runs.ts'
+import type { Runs, Success } from './runs.ts'
 import type { SeenFile, SeenShelf } from './seen.ts'
 
 /** One item in one store: a cell of the coverage table. */
@@ -97,12 +97,15 @@ export function cellOf(
     undefined,
   )
   const run = runs.lastSuccess(item.name, store, limit)
-  const stands = run?.key === undefined || files.get(run.key)?.bytes !== undefined
   // What a run stored while the listing was under way may not be in it.
-  if (run?.key !== undefined && !stands && run.ended <= now) flaws.gone = { key: run.key, time: run.time }
-  const proven = run && stands ? run.time : undefined
-  const freshAt = latest(newest?.time, newest ? proven : undefined)
-  const counted = copies.filter((copy) => copy.bytes !== undefined && !flaws.future.includes(copy))
+  if (run?.key !== undefined && !files.has(run.key) && run.ended <= now)
+    flaws.gone = { key: run.key, time: run.time }
+  const proven = newest && run && stands(run, good, copies, shelf) ? run.time : undefined
+  const freshAt = latest(newest?.time, proven)
+  const bad = new Set([...flaws.broken, ...flaws.unreadable, ...flaws.future].map(({ key }) => key))
+  const counted = copies.filter(
+    ({ key, bytes, recordKey }) => bytes !== undefined && recordKey !== undefined && !bad.has(key),
+  )
   const contents = distinct(counted, files)
   const cell: Cell = {
     item: item.name,
@@ -155,6 +158,19 @@ function stateOf({ newest, freshAt, graceHours: grace, asOf }: Cell, absent: boo
   if (grace === undefined) return 'by hand'
   // What has gone from its host is not overdue: there is nothing newer to be had.
   return absent || asOf.getTime() - freshAt.getTime() <= grace * 3_600_000 ? 'fresh' : 'overdue'
+}
+
+/** Whether what a run found or left there is still good: that it was so at the time says nothing of what lies there now. */
+function stands(
+  { key, bytes }: Success,
+  good: readonly KnownCopy[],
+  copies: readonly Copy[],
+  { texts }: SeenShelf,
+): boolean {
+  if (key === undefined || good.some((copy) => copy.key === key)) return true
+  const copy = copies.find((one) => one.key === key)
+  const wasRead = copy?.recordKey !== undefined && copy.recordKey in texts
+  return copy?.recordKey !== undefined && !wasRead && copy.bytes === bytes
 }
 
 function latest(...times: (Date | undefined)[]): Date | undefined {

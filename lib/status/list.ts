@@ -10,7 +10,7 @@ import { lookAtBucket } from './bucket.ts'
 import { lookAtFolder } from './folder.ts'
 import { patience } from './look-at-buckets.ts'
 import type { SeenFile } from './seen.ts'
-import { bucketNames, type Look, storesOf } from './shelves.ts'
+import { bucketNames, type Look } from './shelves.ts'
 
 /** What lies in one bucket or folder. */
 export interface Listing {
@@ -20,11 +20,10 @@ export interface Listing {
 
 /** Everything in a store, bucket by bucket: the facts' `aws s3 ls --recursive --human-readable`. `only`: of these items alone. Throws where it cannot be reached. */
 export async function listStore(
-  name: string,
+  store: StoreName,
   only: readonly string[] | undefined,
   { settings, vantage }: Pick<Look, 'settings' | 'vantage'>,
 ): Promise<Listing[]> {
-  const store = storeOf(name, storesOf(settings))
   const chosen = only && itemsOf(only)
   const listings = await openListings(store, { settings, vantage })
   if (!chosen) return listings
@@ -49,12 +48,6 @@ export function listingText(listings: readonly Listing[]): string {
   )
   const all = listings.flatMap(({ files }) => files)
   return [...parts, ...(listings.length > 1 ? [`total: ${total(all)}`] : [])].join('\n\n')
-}
-
-function storeOf(name: string, known: readonly StoreName[]): StoreName {
-  const found = known.find((store) => store === name)
-  if (found) return found
-  throw new RequestError(`--list: ${name}: not known here; the stores are ${known.join(', ')}`)
 }
 
 function itemsOf(names: readonly string[]): Item[] {

@@ -6,6 +6,7 @@ export interface Success {
   time: Date
   ended: Date
   key?: string
+  bytes?: number
 }
 
 /** What the run reports that were read tell, from whichever store. */
@@ -47,7 +48,8 @@ export function runsOf(texts: Iterable<string>): Runs {
       for (const { report, outcome } of outcomes(item, store, limit)) {
         if (outcome.status !== 'stored' && outcome.status !== 'unchanged') continue
         const { startedAt: time, finishedAt: ended } = report
-        return { time, ended, ...(outcome.key !== undefined && { key: outcome.key }) }
+        const { key, bytes } = outcome
+        return { time, ended, ...(key !== undefined && { key }), ...(bytes !== undefined && { bytes }) }
       }
       return undefined
     },
