@@ -20,6 +20,11 @@ What is due by the clock is overdue after twice the time between two runs. What 
         },
         { name: 'only', value: 'a,b', help: 'with --list: these items or groups' },
         {
+          name: 'html',
+          value: 'FILE',
+          help: 'also write all of it as one page, which needs no network and no script',
+        },
+        {
           name: 'stores',
           value: 'STORES',
           help: 'look only at these: sfs, mello, r2, hetzner; the others raise no alarm',
@@ -36,6 +41,7 @@ What is due by the clock is overdue after twice the time between two runs. What 
       examples: [
         { what: 'could everything be restored', command: 'tsx scripts/status.ts' },
         { what: 'on Verda, from where Mello cannot be seen', command: 'tsx scripts/status.ts --stores sfs' },
+        { what: 'as a page', command: 'tsx scripts/status.ts --html status.html' },
         { what: 'what lies on R2', command: 'tsx scripts/status.ts --list r2' },
         { what: 'the images on Mello', command: 'tsx scripts/status.ts --list mello --only containers' },
         { what: 'on Mello, after Verda was shut down', command: 'tsx scripts/status.ts --verda-off' },

@@ -8,6 +8,8 @@ import { type Assessment, assess } from '../status/assess.ts'
 import { gather } from '../status/gather.ts'
 import { listingText, listStore } from '../status/list.ts'
 import { memoryFile, recall, remember } from '../status/memory.ts'
+import { statusPage } from '../status/page/page.ts'
+import { writePage } from '../status/page/write-page.ts'
 import { type CronRun, readCronRuns } from '../status/schedule.ts'
 import { storesOf } from '../status/shelves.ts'
 import { statusText } from '../status/text.ts'
@@ -63,12 +65,23 @@ async function look(
   })
   const assessment = assess(seen, await cronRuns())
   await keep(file, memory, vantage, markOff, assessment)
+  const written = typeof flags.html === 'string' ? await write(flags.html, assessment) : true
   if (flags.json) process.stdout.write(`${JSON.stringify(assessment, null, 2)}\n`)
   else {
     const text = statusText(assessment, flags.quiet === true)
     if (text !== '') process.stdout.write(`${text}\n`)
   }
-  return assessment.ok ? 0 : 1
+  return assessment.ok && written ? 0 : 1
+}
+
+async function write(file: string, assessment: Assessment): Promise<boolean> {
+  try {
+    await writePage(file, statusPage(assessment))
+    return true
+  } catch (error) {
+    process.stderr.write(`status: the page ${file} could not be written: ${messageOf(error)}\n`)
+    return false
+  }
 }
 
 /** What could not be remembered is told: a mark that is not kept would raise alarms. */
@@ -114,6 +127,7 @@ function dryRun(flags: Flags, settings: Settings, vantage: Vantage, wanted: Read
   const text = [
     'status would look at this, and write nothing there:',
     ...looks.map(({ store, at }) => `  ${stores[store].title}: ${at}`),
+    ...(flags.html ? [`and write the page ${flags.html}`] : []),
     ...(vantage.onVerda ? [] : [`and remember in ${memoryFile(settings)} how SFS looked`]),
   ]
   process.stdout.write(`${flags.json ? JSON.stringify({ looks }, null, 2) : text.join('\n')}\n`)

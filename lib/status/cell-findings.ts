@@ -46,7 +46,10 @@ function missing(some: Assessed[], store: StoreName, command: CommandName): Find
   const bad = some.filter(({ cell, flaws }) => cell.copies > 0 || (flaws?.noArchive.length ?? 0) > 0)
   const why = bad.length > 0 ? `; what is there of ${someOf(namesOf(bad))} is not good, see below` : ''
   const gone = some.filter(({ flaws }) => flaws?.gone)
-  const removed = gone.length > 0 ? `; runs say that it was there: ${someOf(namesOf(gone))}` : ''
+  const removed =
+    gone.length > 0
+      ? `; the report of a run says that there is one${gone.length < some.length ? ` of ${someOf(namesOf(gone))}` : ''}`
+      : ''
   return {
     trouble: 'missing',
     alarm: true,
@@ -134,7 +137,7 @@ function flawFindings({ expected, cell }: Assessed, flaws: Flaws): Finding[] {
       ...base,
       trouble: 'no record',
       alarm,
-      what: `${title} has ${keys.length} of ${item.name} without a record, which count for nothing: ${someOf(keys, 3)}`,
+      what: `${title} has ${counted(keys, 'archive')} of ${item.name} without a record, which makes no backup: ${someOf(keys, 3)}`,
       todo: alarm
         ? 'tsx scripts/verify.ts --adopt reads them whole and writes their records'
         : 'Their run is perhaps still reading them back: look again in an hour',
@@ -205,7 +208,7 @@ function modelFindings({ expected, cell }: Assessed, flaws: ModelFlaws): Finding
     findings.push({
       ...base,
       trouble: 'no record',
-      what: `${title} has ${flaws.noRecord.length} models without a record: ${someOf(flaws.noRecord, 3)}`,
+      what: `${title} has ${counted(flaws.noRecord, 'model')} without a record: ${someOf(flaws.noRecord, 3)}`,
       todo: 'Unless a run is under way: tsx scripts/verify.ts --adopt reads them whole and writes their records',
     })
   }
@@ -214,6 +217,10 @@ function modelFindings({ expected, cell }: Assessed, flaws: ModelFlaws): Finding
 
 function namesOf(some: readonly Assessed[]): string[] {
   return some.map(({ cell }) => cell.item)
+}
+
+function counted(names: readonly string[], what: string): string {
+  return `${names.length} ${what}${names.length === 1 ? '' : 's'}`
 }
 
 function capital(text: string): string {

@@ -31,6 +31,8 @@ export interface Cell {
   bytes: number
   /** How many the bucket's rule keeps, or on a store that never rotates would keep. */
   kept?: number
+  /** Of models: how many of those that live are not there. */
+  lacking?: number
   /** Every copy by its time, oldest first. */
   history: { time: Date; bytes: number }[]
 }

@@ -62,6 +62,7 @@ export function modelsCell(
     copies: history.length,
     contents: history.length,
     bytes: history.reduce((sum, { bytes }) => sum + bytes, 0),
+    ...(live && live.problem === undefined && { lacking: flaws.lacking.length }),
     history: history.sort((a, b) => a.time.getTime() - b.time.getTime()),
   }
   return { cell, flaws }

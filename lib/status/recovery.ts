@@ -87,18 +87,14 @@ function modelPlaces(cells: readonly Cell[], models: SeenModels | undefined): Pl
       what: `${models.files.length} models`,
     }
   })
-  const live = models?.files.length ?? 0
   return [
     ...shares,
-    ...cells.map(({ store, state, copies }): Place => {
+    ...cells.map(({ store, state, copies, lacking }): Place => {
       const place = stores[store as StoreName].title
       if (state === 'unknown') return { place, state: 'not seen', what: 'not looked at' }
-      const whole = state !== 'missing' && copies >= live
-      return {
-        place,
-        state: whole ? 'there' : 'not there',
-        what: `${copies} models${live > 0 ? ` of ${live}` : ''}`,
-      }
+      const whole = state !== 'missing' && !lacking
+      const without = lacking ? `, without ${lacking} of those that live` : ''
+      return { place, state: whole ? 'there' : 'not there', what: `${copies} models${without}` }
     }),
   ]
 }

@@ -31,7 +31,7 @@ export function statusText(state: Assessment, quiet = false): string {
 }
 
 /** One line: whether everything could be restored right now. */
-function verdict({ ok, findings, shelves }: Assessment): string {
+export function verdict({ ok, findings, shelves }: Assessment): string {
   if (ok && shelves.every(({ state }) => state === 'seen'))
     return 'ALL GOOD, everything could be restored right now'
   if (ok) return 'NOTHING WRONG in what could be looked at; not everything was'

@@ -3,7 +3,7 @@ import { ageInWords } from './age.ts'
 import type { Cell } from './cell.ts'
 
 /** What a cell's state is called; what needs a person is in capitals, so that it is seen without colours too. */
-const stateWords: Record<Cell['state'], string> = {
+export const stateWords: Record<Cell['state'], string> = {
   fresh: 'ok',
   'by hand': 'by hand',
   overdue: 'OVERDUE',

@@ -112,6 +112,22 @@ describe('of a workshop in which everything was backed up', () => {
     ])
   })
 
+  test('--html writes a page beside the text, and leaves no other file', async () => {
+    const folder = path.join(workshop.verda.folder, 'pages')
+    mkdirSync(folder)
+    const run = await status(['--html', path.join(folder, 'status.html'), '--quiet'])
+    expect([run.stderr, run.stdout, run.code]).toEqual(['', '', 0])
+    const page = readFileSync(path.join(folder, 'status.html'), 'utf8')
+    expect(page).toContain('All good, everything could be restored right now')
+    expect(page).toContain('config,scripts --to r2</code>')
+    expect(page).not.toContain(workshop.r2.secretAccessKey)
+    expect(readdirSync(folder)).toEqual(['status.html'])
+    const nowhere = await status(['--html', path.join(folder, 'none/status.html')])
+    expect(nowhere.code).toBe(1)
+    expect(nowhere.stderr).toContain('could not be written: ENOENT')
+    expect(nowhere.stdout).toContain('ALL GOOD')
+  })
+
   test('nothing is written to any store', async () => {
     const everything = () =>
       [workshop.backups, workshop.verda.sfs].map((folder) => readdirSync(folder, { recursive: true }))

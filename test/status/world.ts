@@ -19,6 +19,8 @@ export interface Shape {
   /** Since the last run of each command. */
   minutesAgo: number
   hetzner: boolean
+  /** Bytes of an archive of an item, so many days old; else those of its content. */
+  bytesOf?: (item: string, age: number) => number
 }
 
 /** One item in one store, with the keys of its copies, newest first. */
@@ -70,7 +72,10 @@ export function healthyWorld(shape: Shape): World {
       return place
     }
     const newest = one.store === 'sfs' ? 0 : unchangedDays
-    for (let age = newest; age < newest + copies; age++) putCopy(place, new Date(ran.getTime() - age * day))
+    for (let age = newest; age < newest + copies; age++) {
+      const time = new Date(ran.getTime() - age * day)
+      putCopy(place, time, time, shape.bytesOf?.(one.item.name, age))
+    }
     return place
   })
   const seen: Seen = {
@@ -138,19 +143,25 @@ export function unchanged({ expected, keys, shelf }: Place): object {
 }
 
 /** A good copy, made at a time. */
-export function putCopy(place: Place, time: Date, recordTime = time): string {
+export function putCopy(place: Place, time: Date, recordTime = time, bytes?: number): string {
   const { item, folder, bucket } = place.expected
   const unit: StampUnit = bucket === 'user-files' ? 'hour' : 'day'
   const key = folder + archiveName(item.name, makeStamp(time, unit))
-  putArchive(place, key, recordTime, `content of ${key}`)
+  putArchive(place, key, recordTime, `content of ${key}`, bytes)
   return key
 }
 
-function putArchive({ shelf, keys, expected }: Place, key: string, time: Date, content: string): void {
+function putArchive(
+  { shelf, keys, expected }: Place,
+  key: string,
+  time: Date,
+  content: string,
+  bytes = content.length,
+): void {
   const archive = key.slice(key.lastIndexOf('/') + 1)
   const sha256 = createHash('sha256').update(content).digest('hex')
-  const record = makeRecord({ archive, item: expected.item.name, time, bytes: content.length, sha256 })
-  shelf.files.push({ key, bytes: content.length, modified: time })
+  const record = makeRecord({ archive, item: expected.item.name, time, bytes, sha256 })
+  shelf.files.push({ key, bytes, modified: time })
   shelf.files.push({ key: recordName(key), bytes: record.length, modified: time })
   shelf.texts[recordName(key)] = record
   keys.push(key)
