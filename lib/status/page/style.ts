@@ -80,6 +80,6 @@ details { margin: .5rem 0 0; } summary { cursor: pointer; color: var(--cool); pa
 details ul { margin: .25rem 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
 .columns { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 footer { padding-bottom: 2rem; }
-@media (max-width: 40rem) { .wide tbody th { white-space: normal; max-width: 6.5rem; font-size: .8125rem; overflow-wrap: anywhere; } .calendar th { width: 6.4rem; font-size: .75rem; } section { padding: .9rem; } .scroll { margin: 0 -.9rem; padding: 0 .9rem; } }
+@media (max-width: 40rem) { .wide tbody th { white-space: normal; min-width: 6.5rem; font-size: .8125rem; } .calendar th { width: 6.4rem; font-size: .75rem; } section { padding: .9rem; } .scroll { margin: 0 -.9rem; padding: 0 .9rem; } }
 @media print { nav, .skip { display: none; } section { break-inside: avoid; } }
 `
