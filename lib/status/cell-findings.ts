@@ -1,7 +1,7 @@
-import { type CommandName, type StoreName, stores } from '../inventory.ts'
+import { type CommandName, type Hours, type StoreName, stores } from '../inventory.ts'
 import { minuteOf, spanInWords } from './age.ts'
 import type { Cell, Flaws } from './cell.ts'
-import type { Expected } from './expected.ts'
+import { type Expected, hoursInWords } from './expected.ts'
 import { type Finding, someOf } from './finding.ts'
 import type { ModelFlaws } from './models-cell.ts'
 import { runAgain } from './run-again.ts'
@@ -63,7 +63,7 @@ function missing(some: Assessed[], store: StoreName, command: CommandName): Find
 function overdue(some: Assessed[], store: StoreName, command: CommandName): Finding {
   const items = namesOf(some)
   const oldest = some.reduce((a, b) => ((a.cell.freshAt as Date) < (b.cell.freshAt as Date) ? a : b)).cell
-  const { freshAt, everyHours, asOf } = oldest as Cell & { freshAt: Date }
+  const { freshAt, hours, asOf } = oldest as Cell & { freshAt: Date }
   const age = spanInWords(asOf.getTime() - freshAt.getTime())
   const [where, log] =
     command === 'backup-cron' ? ['Verda', '/var/log/comfyume-backup.log'] : ['Mello', '~/comfyume-backup.log']
@@ -74,7 +74,7 @@ function overdue(some: Assessed[], store: StoreName, command: CommandName): Find
     items,
     what:
       `${someOf(items, 8)} on ${stores[store].title}: last known good ${minuteOf(freshAt)}, ${age} ago, ` +
-      `where every ${everyHours === 1 ? 'hour' : `${everyHours} h`} there should be a run of ${command}`,
+      `where there should be a run of ${command} ${hoursInWords(hours as Hours)}`,
     todo: `See why ${command} does not run or does not finish: on ${where}, crontab -l and tail ${log}. ${runAgain(command, items, store)}`,
   }
 }

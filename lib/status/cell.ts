@@ -1,8 +1,8 @@
 import { type Copy, isWithin, type KnownCopy, knownCopy } from '../copies.ts'
-import type { StoreName } from '../inventory.ts'
+import type { Hours, StoreName } from '../inventory.ts'
 import { stampTime } from '../naming.ts'
 import { selectCopies } from '../retention.ts'
-import { type Expected, graceHours, longestGap } from './expected.ts'
+import { type Expected, graceHours } from './expected.ts'
 import type { Runs, Success } from './runs.ts'
 import type { SeenFile, SeenShelf } from './seen.ts'
 
@@ -21,8 +21,8 @@ export interface Cell {
   newest?: { key: string; time: Date; bytes: number; sha256?: string }
   /** When it was last known to be safe there: its newest copy was made, or a run found that nothing had changed since. */
   freshAt?: Date
-  /** Hours between two runs by the clock, and those after which it is overdue. */
-  everyHours?: number
+  /** When cron brings it there, and after how many hours without a good run it is overdue. */
+  hours?: Hours
   graceHours?: number
   /** Names, and different contents among them: on SFS the names of unchanged days are links to one file. */
   copies: number
@@ -33,8 +33,15 @@ export interface Cell {
   kept?: number
   /** Of models: how many of those that live are not there. */
   lacking?: number
-  /** Every copy by its time, oldest first. */
-  history: { time: Date; bytes: number }[]
+  history: Day[]
+}
+
+/** The archives of one day, and their bytes together. */
+export interface Day {
+  /** `YYYY-MM-DD`, UTC. */
+  day: string
+  archives: number
+  bytes: number
 }
 
 /** What is wrong with single copies. */
@@ -124,17 +131,26 @@ export function cellOf(
       },
     }),
     ...(freshAt && { freshAt }),
-    ...(hours && { everyHours: longestGap(hours), graceHours: graceHours(hours) }),
+    ...(hours && { hours, graceHours: graceHours(hours) }),
     copies: counted.length,
     contents: contents.length,
     bytes: contents.reduce((sum, { bytes }) => sum + bytes, 0),
     ...(keep && { kept: keptOf(counted, times, keep, limit) }),
-    history: counted
-      .map((copy) => ({ time: times.get(copy) as Date, bytes: copy.bytes as number }))
-      .sort((a, b) => a.time.getTime() - b.time.getTime()),
+    history: byDay(counted.map((copy) => ({ time: times.get(copy) as Date, bytes: copy.bytes as number }))),
   }
   cell.state = stateOf(cell, runs.isAbsent(item.name, limit))
   return { cell, flaws }
+}
+
+/** Oldest first. */
+export function byDay(copies: readonly { time: Date; bytes: number }[]): Day[] {
+  const days = new Map<string, Day>()
+  for (const { time, bytes } of copies) {
+    const day = time.toISOString().slice(0, 10)
+    const before = days.get(day)
+    days.set(day, { day, archives: (before?.archives ?? 0) + 1, bytes: (before?.bytes ?? 0) + bytes })
+  }
+  return [...days.values()].sort((a, b) => (a.day < b.day ? -1 : 1))
 }
 
 /** A cell of a shelf that nobody could look at: of it is known what runs say that they did. */
@@ -147,7 +163,7 @@ export function unknownCell({ item, store, hours }: Expected, runs: Runs, now: D
     state: 'unknown',
     asOf: now,
     ...(run && { freshAt: run.time }),
-    ...(hours && { everyHours: longestGap(hours), graceHours: graceHours(hours) }),
+    ...(hours && { hours, graceHours: graceHours(hours) }),
     copies: 0,
     contents: 0,
     bytes: 0,

@@ -1,5 +1,5 @@
 import { type Item, items } from '../inventory.ts'
-import type { Cell } from './cell.ts'
+import { byDay, type Cell } from './cell.ts'
 import type { Finding } from './finding.ts'
 import type { Runs } from './runs.ts'
 import type { Seen } from './seen.ts'
@@ -35,7 +35,7 @@ export function assessCredentials(seen: Seen, runs: Runs): CredentialsCell[] {
         copies: freshAt ? 1 : 0,
         contents: freshAt ? 1 : 0,
         bytes: 0,
-        history: repository?.time ? [{ time: repository.time, bytes: 0 }] : [],
+        history: repository?.time ? byDay([{ time: repository.time, bytes: 0 }]) : [],
       }
       return { item, cell, findings: findingsOf(item, cell, seen, runs) }
     })

@@ -58,6 +58,11 @@ export function longestGap(hours: Hours): number {
   return Math.max(...sorted.map((hour, index) => (sorted[index + 1] ?? (sorted[0] ?? 0) + 24) - hour))
 }
 
+/** `every hour`, `at 2, 6, 14, 18 h` (UTC) */
+export function hoursInWords(hours: Hours): string {
+  return hours === 'every' ? 'every hour' : `at ${hours.join(', ')} h`
+}
+
 /** After how many hours without a good run something is overdue: one run may fail or be slow, not two. */
 export function graceHours(hours: Hours): number {
   return 2 * longestGap(hours)

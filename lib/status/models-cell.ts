@@ -1,5 +1,5 @@
 import { readRecord } from '../record.ts'
-import { type Cell, clockToleranceMs } from './cell.ts'
+import { byDay, type Cell, clockToleranceMs } from './cell.ts'
 import type { ModelCopy } from './contents.ts'
 import type { Expected } from './expected.ts'
 import type { Runs } from './runs.ts'
@@ -26,7 +26,7 @@ export function modelsCell(
   const flaws: ModelFlaws = { lacking: [], broken: [], noArchive: [], noRecord: [] }
   const modified = new Map(shelf.files.map((file) => [file.key, file.modified]))
   const there = new Map(files.map((file) => [file.path, file]))
-  const history: Cell['history'] = []
+  const all: { time: Date; bytes: number }[] = []
   let newest: Cell['newest']
   for (const { key, bytes, recordKey } of files) {
     const text = recordKey === undefined ? undefined : shelf.texts[recordKey]
@@ -40,7 +40,7 @@ export function modelsCell(
     else if (record?.bytes !== undefined && record.bytes !== bytes)
       flaws.broken.push({ key, why: `it has ${bytes} bytes, its record says ${record.bytes}` })
     const time = record?.time ?? modified.get(key) ?? shelf.at
-    history.push({ time, bytes })
+    all.push({ time, bytes })
     if (!newest || time > newest.time) newest = { key, time, bytes }
   }
   for (const { path, bytes } of live?.files ?? []) {
@@ -59,11 +59,11 @@ export function modelsCell(
     asOf: shelf.at,
     ...(newest && { newest }),
     ...(freshAt && { freshAt }),
-    copies: history.length,
-    contents: history.length,
-    bytes: history.reduce((sum, { bytes }) => sum + bytes, 0),
+    copies: all.length,
+    contents: all.length,
+    bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
     ...(live && live.problem === undefined && { lacking: flaws.lacking.length }),
-    history: history.sort((a, b) => a.time.getTime() - b.time.getTime()),
+    history: byDay(all),
   }
   return { cell, flaws }
 }

@@ -25,12 +25,10 @@ export function roomOf(shelves: readonly SeenShelf[], cells: readonly Cell[]): R
   return shelves.flatMap(({ store, title, at, room, state }) => {
     if (room === undefined || state === 'left out') return []
     const own = cells.filter((cell) => cell.store === store)
-    const bytesPerDay = stores[store].rotates
-      ? growthOfKept(own)
-      : growthOf(
-          own.flatMap(({ history }) => history),
-          at,
-        )
+    const history = own
+      .flatMap((cell) => cell.history)
+      .map(({ day: date, bytes }) => ({ time: new Date(date), bytes }))
+    const bytesPerDay = stores[store].rotates ? growthOfKept(own) : growthOf(history, at)
     return [
       {
         store,
@@ -76,8 +74,9 @@ function growthOfKept(cells: readonly Cell[]): number {
   return cells.reduce((sum, { history, contents }) => {
     const [first, last] = [history[0], history.at(-1)]
     if (!first || !last) return sum
-    const days = (last.time.getTime() - first.time.getTime()) / day
-    return days < 1 ? sum : sum + Math.max(0, ((last.bytes - first.bytes) / days) * contents)
+    const days = (Date.parse(last.day) - Date.parse(first.day)) / day
+    const grown = last.bytes / last.archives - first.bytes / first.archives
+    return days < 1 ? sum : sum + Math.max(0, (grown / days) * contents)
   }, 0)
 }
 

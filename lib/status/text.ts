@@ -73,7 +73,7 @@ function details({ cells }: Assessment): string[] {
     ])
   return rows.length === 0
     ? []
-    : inColumns([['store', 'archive', 'made (UTC)', 'size', 'made there', 'copies'], ...rows], '  ')
+    : inColumns([['store', 'archive', 'made (UTC)', 'size', 'by cron (UTC)', 'copies'], ...rows], '  ')
 }
 
 function runs({ commands, nextRuns, at }: Assessment): string[] {

@@ -1,6 +1,7 @@
 import { bytesInWords } from '../cli/words.ts'
 import { ageInWords } from './age.ts'
 import type { Cell } from './cell.ts'
+import { hoursInWords } from './expected.ts'
 
 /** What a cell's state is called; what needs a person is in capitals, so that it is seen without colours too. */
 export const stateWords: Record<Cell['state'], string> = {
@@ -19,9 +20,9 @@ export function cellInWords({ state, freshAt, asOf }: Cell, now: Date): string {
   return stateWords[state] + age + then
 }
 
-/** `every hour`, `every 8 h`, `by hand` */
-export function scheduleInWords({ everyHours }: Cell): string {
-  return everyHours === undefined ? 'by hand' : everyHours === 1 ? 'every hour' : `every ${everyHours} h`
+/** `every hour`, `at 2, 6, 14, 18 h`, `by hand` */
+export function scheduleInWords({ hours }: Cell): string {
+  return hours === undefined ? 'by hand' : hoursInWords(hours)
 }
 
 /** `12 (3 different), would keep 9` */

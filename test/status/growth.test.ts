@@ -69,7 +69,13 @@ function mello(freeBytes: number, bytesADay: number) {
     texts: {},
     room: { freeBytes, totalBytes: 80 * GB },
   }
-  const history = Array.from({ length: 30 }, (_, days) => ({ time: daysAgo(29 - days), bytes: bytesADay }))
+  const history = Array.from({ length: 30 }, (_, days) => ({
+    day: daysAgo(29 - days)
+      .toISOString()
+      .slice(0, 10),
+    archives: 1,
+    bytes: bytesADay,
+  }))
   const cell = {
     item: 'home-dev',
     title: '',
@@ -88,7 +94,7 @@ function mello(freeBytes: number, bytesADay: number) {
 
 test('Mello is full in as many days as its room lasts at the rate of its copies', () => {
   const { room, findings } = mello(31 * GB, GB)
-  expect(room?.daysUntilFull).toBe(29)
+  expect(room?.daysUntilFull).toBe(30)
   expect(findings).toEqual([])
 })
 

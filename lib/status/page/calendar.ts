@@ -47,8 +47,7 @@ const heights = { many: 16, made: 11, run: 5, idle: 2 }
 type Mark = { archives: number; ran: boolean }
 
 function marksOf(cell: Cell, state: Assessment, days: readonly string[]): Mark[] {
-  const made = new Map<string, number>()
-  for (const { time } of cell.history) made.set(dayOf(time), (made.get(dayOf(time)) ?? 0) + 1)
+  const made = new Map(cell.history.map(({ day, archives }) => [day, archives]))
   const commands = expectedOf(state.environment, [cell.store as keyof typeof stores]).find(
     ({ item }) => item.name === cell.item,
   )?.commands
