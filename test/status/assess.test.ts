@@ -273,6 +273,29 @@ describe('each kind of trouble is found, and nothing else claimed', () => {
     )
   })
 
+  test('a run that says it was in the future, which counts for nothing', () => {
+    fc.assert(
+      fc.property(shape, fc.integer({ min: 6, max: 1e6 }), (made, minutes) => {
+        const world = healthyWorld(made)
+        const time = new Date(made.now.getTime() + minutes * 60_000)
+        const failed = () => ({ status: 'failed', error: 'no room' })
+        world.putReport(runReport('backup-cron', time, world.places, failed))
+        expect(claimsOf(world)).toEqual({ claims: ['future'], ok: false })
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  test('an archive that an object store took before the time in its name', () => {
+    const world = healthyWorld(plain)
+    const place = world.places.find(({ expected }) => expected.store === 'r2') as Place
+    for (const file of place.shelf.files)
+      if (file.key === place.keys[0]) file.modified = new Date(file.modified.getTime() - 2 * day)
+    expect(claimsOf(world)).toEqual({ claims: [claim('clock', place)], ok: true })
+    world.seen.drill = true
+    expect(claimsOf(world)).toEqual({ claims: [], ok: true })
+  })
+
   test('a store that cannot be reached, as one finding, with nothing said of what lies there', () => {
     fc.assert(
       fc.property(shape, fc.constantFrom('sfs', 'mello', 'r2'), (made, name) => {
