@@ -31,15 +31,26 @@ export interface KnownCopy extends Copy {
 
 /** Every dated copy of an item in a store, newest stamp first. What is not exactly this item's is not among them. */
 export async function listCopies(store: AppendOnlyStore, folder: string, item: string): Promise<Copy[]> {
+  const entries: Entry[] = []
+  for await (const entry of store.list(`${folder}${item}-`)) entries.push(entry)
+  return copiesAmong(entries, folder, item)
+}
+
+/** The same of a listing that is at hand. */
+export function copiesAmong(
+  entries: Iterable<Pick<Entry, 'key' | 'bytes'>>,
+  folder: string,
+  item: string,
+): Copy[] {
   const copies = new Map<string, Copy>()
   const copyOf = (key: string): Copy | undefined => {
-    const name = readArchiveName(item, key.slice(folder.length))
+    const name = key.startsWith(folder) ? readArchiveName(item, key.slice(folder.length)) : undefined
     if (name?.kind !== 'dated') return undefined
     const copy = copies.get(key) ?? { key, stamp: name.stamp }
     copies.set(key, copy)
     return copy
   }
-  for await (const entry of store.list(`${folder}${item}-`)) {
+  for (const entry of entries) {
     const archive = archiveOfRecord(entry.key)
     const copy = copyOf(archive ?? entry.key)
     if (copy && archive) copy.recordKey = entry.key
@@ -66,8 +77,14 @@ export async function findLatest(
 /** Reads the record of a copy. Undefined when it has none, or one that cannot be read or is another archive's. */
 export async function readCopy(store: AppendOnlyStore, copy: Copy): Promise<KnownCopy | undefined> {
   if (copy.recordKey === undefined) return undefined
-  const record = readRecord(await text(await store.open(copy.recordKey)))
-  if (record === undefined || recordName(record.archive) !== copy.recordKey.split('/').pop()) return undefined
+  return knownCopy(copy, await text(await store.open(copy.recordKey)))
+}
+
+/** The same with the text of its record at hand. */
+export function knownCopy(copy: Copy, recordText: string): KnownCopy | undefined {
+  const record = readRecord(recordText)
+  if (record === undefined || recordName(record.archive) !== copy.recordKey?.split('/').pop())
+    return undefined
   const good = copy.bytes !== undefined && (record.bytes === undefined || record.bytes === copy.bytes)
   return { ...copy, record, time: record.time ?? stampTime(copy.stamp), good }
 }

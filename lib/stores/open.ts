@@ -3,7 +3,7 @@ import type { ObjectStoreSettings, Settings } from '../settings.ts'
 import { directoryStore } from './directory.ts'
 import { rotatingDirectoryStore } from './rotating-directory.ts'
 import { type S3Store, s3Store } from './s3.ts'
-import type { S3Access } from './s3-client.ts'
+import type { Patience, S3Access } from './s3-client.ts'
 import type { AppendOnlyStore, RotatingStore } from './store.ts'
 
 export type ObjectStoreName = 'r2' | 'hetzner'
@@ -27,8 +27,14 @@ export function openSfs(settings: Settings): RotatingStore {
   return rotatingDirectoryStore({ name: 'sfs', root: cache, ...(requireMount ? { mount: root } : {}) })
 }
 
-function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Store {
-  return s3Store(objectStoreAccess(name, bucket, settings))
+/** One bucket. `patience`: where somebody waits for an answer, less of it than a backup has. */
+export function openObjectStore(
+  name: ObjectStoreName,
+  bucket: BucketName,
+  settings: Settings,
+  patience?: Partial<Patience>,
+): S3Store {
+  return s3Store({ ...objectStoreAccess(name, bucket, settings), ...(patience && { patience }) })
 }
 
 /** How one bucket is reached. */

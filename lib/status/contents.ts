@@ -1,0 +1,103 @@
+import { type Copy, copiesAmong } from '../copies.ts'
+import type { CaptureKind } from '../inventory.ts'
+import { archiveOfRecord, readArchiveName, readRunReportName, recordName } from '../naming.ts'
+import { probeKey } from '../stores/s3-condition.ts'
+import type { Expected } from './expected.ts'
+import type { SeenFile, SeenShelf } from './seen.ts'
+
+/** What lies on a shelf, sorted by what it is. */
+export interface Contents {
+  shelf: SeenShelf
+  archives: { expected: Expected; copies: Copy[] }[]
+  models: { expected: Expected; files: ModelCopy[] }[]
+  /** Newest first. */
+  reports: { key: string; command: string; time: Date }[]
+  /** Of the older scripts: `<name>-latest.tar.gz`. */
+  latest: string[]
+  /** Nothing that any backup of this environment makes. */
+  unexpected: SeenFile[]
+}
+
+/** A model's file, or the record of one that is gone. */
+export interface ModelCopy {
+  key: string
+  /** Below the models' folder. */
+  path: string
+  bytes?: number
+  recordKey?: string
+}
+
+/** Sorts a listing. What other environments keep there is passed over. `expected`: everything that this store is for. */
+export function contentsOf(shelf: SeenShelf, expected: readonly Expected[], environment: string): Contents {
+  const folder = environment === 'production' ? '' : `${environment}/`
+  const own = shelf.files.filter(({ key }) => isOf(environment, key))
+  const here = expected.filter(
+    ({ store, bucket }) => store === shelf.store && (shelf.bucket === undefined || bucket === shelf.bucket),
+  )
+  const contents: Contents = { shelf, archives: [], models: [], reports: [], latest: [], unexpected: [] }
+  const claimed = new Set<string>()
+  for (const one of here) {
+    const { capture } = one.item
+    if (capture.kind === 'models') {
+      const files = modelsAmong(own, one.folder, capture)
+      contents.models.push({ expected: one, files })
+      for (const { key, bytes, recordKey } of files) claim(claimed, key, bytes, recordKey)
+    } else {
+      const copies = copiesAmong(own, one.folder, one.item.name)
+      contents.archives.push({ expected: one, copies })
+      for (const { key, bytes, recordKey } of copies) claim(claimed, key, bytes, recordKey)
+    }
+  }
+  for (const file of own) {
+    const { key } = file
+    if (claimed.has(key) || key.endsWith(probeKey)) continue
+    const report = key.startsWith(folder) ? readRunReportName(key.slice(folder.length)) : undefined
+    if (report) contents.reports.push({ key, ...report })
+    else if (here.some((one) => isLatest(one, key))) contents.latest.push(key)
+    else if (!isHalfSwapped(key, claimed)) contents.unexpected.push(file)
+  }
+  contents.reports.sort((a, b) => b.time.getTime() - a.time.getTime())
+  return contents
+}
+
+function claim(claimed: Set<string>, key: string, bytes?: number, recordKey?: string): void {
+  if (bytes !== undefined) claimed.add(key)
+  if (recordKey !== undefined) claimed.add(recordKey)
+}
+
+/** Production lies at the root of a store, every other environment in a folder of its own. */
+function isOf(environment: string, key: string): boolean {
+  if (environment !== 'production') return key.startsWith(`${environment}/`)
+  return !key.startsWith('staging/') && !key.startsWith('testing/')
+}
+
+function modelsAmong(
+  files: readonly SeenFile[],
+  folder: string,
+  { folders, extension }: CaptureKind & { kind: 'models' },
+): ModelCopy[] {
+  const models = new Map<string, ModelCopy>()
+  for (const { key, bytes } of files) {
+    const archive = archiveOfRecord(key)
+    const name = archive ?? key
+    const path = name.slice(folder.length)
+    if (!name.startsWith(folder) || !path.endsWith(extension) || !folders.includes(path.split('/')[0] ?? ''))
+      continue
+    const model = models.get(name) ?? { key: name, path }
+    models.set(name, model)
+    if (archive === undefined) model.bytes = bytes
+    else model.recordKey = recordName(name)
+  }
+  return [...models.values()]
+}
+
+function isLatest({ item, folder }: Expected, key: string): boolean {
+  const name = archiveOfRecord(key) ?? key
+  return name.startsWith(folder) && readArchiveName(item.name, name.slice(folder.length))?.kind === 'latest'
+}
+
+/** The new record of a pair whose exchange is under way, or was cut off: the next run finishes it. */
+function isHalfSwapped(key: string, claimed: Set<string>): boolean {
+  const record = /^(.*\.sha256)\.next$/.exec(key)?.[1]
+  return record !== undefined && (claimed.has(record) || claimed.has(archiveOfRecord(record) ?? ''))
+}

@@ -1,0 +1,77 @@
+import type { StoreName } from '../inventory.ts'
+import { readReport, type StoredItem, type StoredOutcome, type StoredReport } from './stored-report.ts'
+
+export interface Success {
+  /** When the run began: what it stored, or found unchanged, is from then. */
+  time: Date
+  ended: Date
+  key?: string
+  bytes?: number
+}
+
+/** What the run reports that were read tell, from whichever store. */
+export interface Runs {
+  /** Newest first, each run once. */
+  reports: StoredReport[]
+  /** The newest run not after `limit` that brought an item to a store, or found it there unchanged. */
+  lastSuccess(item: string, store: StoreName | 'git', limit: Date): Success | undefined
+  /** What the newest run did that had anything to do with an item in a store. */
+  lastOutcome(
+    item: string,
+    store: StoreName | 'git',
+    limit: Date,
+  ): { report: StoredReport; status: string; error?: string } | undefined
+  /** Whether the newest run that looked for an item found that its host has nothing of it, and needs nothing. */
+  isAbsent(item: string, limit: Date): boolean
+}
+
+export function runsOf(texts: Iterable<string>): Runs {
+  const byStart = new Map<string, StoredReport>()
+  for (const text of texts) {
+    const report = readReport(text)
+    if (report) byStart.set(`${report.command} ${report.startedAt.toISOString()}`, report)
+  }
+  const reports = [...byStart.values()].sort((a, b) => b.startedAt.getTime() - a.startedAt.getTime())
+
+  function* outcomes(item: string, store: string, limit: Date) {
+    for (const report of reports) {
+      if (report.startedAt > limit) continue
+      const one = report.items.find((outcome) => outcome.item === item)
+      const outcome = one?.stores.get(store) ?? (one && failedAltogether(one))
+      if (outcome) yield { report, outcome }
+    }
+  }
+
+  return {
+    reports,
+    lastSuccess(item, store, limit) {
+      for (const { report, outcome } of outcomes(item, store, limit)) {
+        if (outcome.status !== 'stored' && outcome.status !== 'unchanged') continue
+        const { startedAt: time, finishedAt: ended } = report
+        const { key, bytes } = outcome
+        return { time, ended, ...(key !== undefined && { key }), ...(bytes !== undefined && { bytes }) }
+      }
+      return undefined
+    },
+    lastOutcome(item, store, limit) {
+      for (const { report, outcome } of outcomes(item, store, limit)) {
+        const { status, error } = outcome
+        return { report, status, ...(error !== undefined && { error }) }
+      }
+      return undefined
+    },
+    isAbsent(item, limit) {
+      const told = reports
+        .filter(({ startedAt }) => startedAt <= limit)
+        .flatMap(({ items }) => items.filter((one) => one.item === item))
+        .find(({ absent, status }) => absent || status !== 'skipped')
+      return told?.absent === true
+    },
+  }
+}
+
+/** What failed before any store was thought of. */
+function failedAltogether({ status, reason, stores }: StoredItem): StoredOutcome | undefined {
+  if (status !== 'failed' || stores.size > 0) return undefined
+  return { status, ...(reason !== undefined && { error: reason }) }
+}

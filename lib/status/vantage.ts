@@ -1,0 +1,54 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import type { Host } from '../hosts/host.ts'
+import { localHost } from '../hosts/local.ts'
+import { sshHost } from '../hosts/ssh.ts'
+import type { Settings } from '../settings.ts'
+
+/** From where this process looks: what lies on this machine, and what behind ssh. */
+export interface Vantage {
+  onVerda: boolean
+  verda: Host
+  /** This machine: Mello's copies can be seen nowhere else. */
+  mello: Host
+  close(): Promise<void>
+}
+
+/**
+ * This machine is Verda when VERDA_SSH says `local`, when the share is mounted here, or when Verda's address is one of its own. A
+ * hanging share is not touched to find that out.
+ */
+export function vantageOf(settings: Settings): Vantage {
+  const { sfs, roots, verdaSsh, tailscale } = settings
+  const onVerda =
+    verdaSsh === 'local' ||
+    isMounted(sfs.root) ||
+    (!sfs.requireMount && existsSync(sfs.root)) ||
+    Object.values(networkInterfaces()).some((addresses) =>
+      addresses?.some(({ address }) => address === tailscale.expectedAddress),
+    )
+  const root = roots.verda
+  const verda = onVerda
+    ? localHost({ name: 'verda', root, sudo: root === '/' && process.getuid?.() !== 0 })
+    : sshHost({ name: 'verda', root, destination: verdaSsh })
+  const mello = localHost({ name: 'this machine', root: roots.mello })
+  return {
+    onVerda,
+    verda,
+    mello,
+    async close() {
+      await Promise.all([verda.close(), mello.close()])
+    },
+  }
+}
+
+function isMounted(folder: string): boolean {
+  const escaped = folder.replace(/[\s\\]/g, (one) => `\\${one.charCodeAt(0).toString(8).padStart(3, '0')}`)
+  try {
+    return readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .some((line) => line.split(' ')[4] === escaped)
+  } catch {
+    return false
+  }
+}

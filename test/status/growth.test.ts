@@ -1,0 +1,104 @@
+import { expect, test } from 'vitest'
+import { contentsOf } from '../../lib/status/contents.ts'
+import { expectedOf } from '../../lib/status/expected.ts'
+import { growthOfBuckets, priceOf } from '../../lib/status/growth.ts'
+import { growthOf, roomFindings, roomOf } from '../../lib/status/room.ts'
+import type { SeenShelf } from '../../lib/status/seen.ts'
+
+const now = new Date('2026-11-24T10:00:00Z')
+const GB = 1e9
+const daysAgo = (days: number) => new Date(now.getTime() - days * 24 * 3_600_000)
+
+function bucket(files: [key: string, bytes: number][]): SeenShelf {
+  return {
+    store: 'r2',
+    bucket: 'user-files',
+    title: 'r2 bucket users',
+    state: 'seen',
+    at: now,
+    files: files.map(([key, bytes]) => ({ key, bytes, modified: now })),
+    texts: {},
+  }
+}
+const growth = (files: [string, number][]) =>
+  growthOfBuckets([contentsOf(bucket(files), expectedOf('production', ['r2']), 'production')])
+
+test('what was added in thirty days is the rate; a shorter history counts its own days', () => {
+  const history = [60, 20, 10].map((days) => ({ time: daysAgo(days), bytes: 300 }))
+  expect(growthOf(history, now)).toBe(20)
+  expect(growthOf(history.slice(1), now)).toBe(30)
+  expect(growthOf([{ time: daysAgo(0.1), bytes: 300 }], now)).toBe(300)
+  expect(growthOf([], now)).toBe(0)
+})
+
+test('an archive is from the day in its name, whenever the store took it', () => {
+  const [one] = growth([
+    ['user-data-2026-11-20-05.tar.gz', 3 * GB],
+    ['user-data-2026-11-20-06.tar.gz', 1 * GB],
+    ['user-data-2026-11-22-05.tar.gz', 2 * GB],
+  ])
+  expect(one?.days).toEqual([
+    { day: '2026-11-20', bytes: 4 * GB },
+    { day: '2026-11-22', bytes: 6 * GB },
+  ])
+  expect(one?.bytes).toBe(6 * GB)
+})
+
+test('R2 asks 0.015 $ for each GB and month above ten', () => {
+  const day = (number: number) => `user-data-2026-${number < 20 ? '10' : '11'}-${number}-05.tar.gz`
+  expect(priceOf(growth([[day(15), 110 * GB]]))?.now).toBeCloseTo(1.5)
+  expect(priceOf(growth([[day(15), 9 * GB]]))?.now).toBe(0)
+  expect(priceOf([])).toBeUndefined()
+  const growing = priceOf(
+    growth([
+      [day(15), 110 * GB],
+      [day(20), 30 * GB],
+    ]),
+  )
+  // 30 GB in the last thirty days.
+  expect(growing?.morePerMonth).toBeCloseTo((30 / 30) * (365.25 / 12) * 0.015)
+})
+
+function mello(freeBytes: number, bytesADay: number) {
+  const shelf: SeenShelf = {
+    store: 'mello',
+    title: 'Mello',
+    state: 'seen',
+    at: now,
+    files: [],
+    texts: {},
+    room: { freeBytes, totalBytes: 80 * GB },
+  }
+  const history = Array.from({ length: 30 }, (_, days) => ({
+    day: daysAgo(29 - days)
+      .toISOString()
+      .slice(0, 10),
+    archives: 1,
+    bytes: bytesADay,
+  }))
+  const cell = {
+    item: 'home-dev',
+    title: '',
+    store: 'mello' as const,
+    state: 'by hand' as const,
+    asOf: now,
+    newest: { key: '', time: now, bytes: bytesADay },
+    copies: 30,
+    contents: 30,
+    bytes: 30 * bytesADay,
+    history,
+  }
+  const rooms = roomOf([shelf], [cell])
+  return { room: rooms[0], findings: roomFindings(rooms, [cell]) }
+}
+
+test('Mello is full in as many days as its room lasts at the rate of its copies', () => {
+  const { room, findings } = mello(31 * GB, GB)
+  expect(room?.daysUntilFull).toBe(30)
+  expect(findings).toEqual([])
+})
+
+test('less than two weeks of room, or none for another backup, needs a person', () => {
+  expect(mello(10 * GB, GB).findings[0]?.what).toBe('Mello is full in 9 days at this rate')
+  expect(mello(0.5 * GB, GB).findings[0]?.what).toContain('has no room for another backup of home-dev')
+})

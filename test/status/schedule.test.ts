@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { expect, test } from 'vitest'
+import { graceHours, longestGap } from '../../lib/status/expected.ts'
+import { nextRuns, readCronRuns } from '../../lib/status/schedule.ts'
+import { readCrontab, runsOfADay } from '../crontab-file.ts'
+
+test.each(['verda', 'mello'])('every run of crontab/%s is found at the moments of cron', (host) => {
+  const text = readFileSync(path.resolve(import.meta.dirname, '../../crontab', host), 'utf8')
+  const backups = readCrontab(host).lines.filter(({ command }) => command.includes('/scripts/backup-'))
+  const runs = readCronRuns(host, text)
+  expect(
+    runs.map(({ hours, minutes }) => hours.flatMap((hour) => minutes.map((minute) => ({ hour, minute })))),
+  ).toEqual(backups.map(runsOfADay))
+})
+
+test.each([
+  ['2026-11-24T10:00:00Z', '2026-11-24T14:10:00.000Z'],
+  ['2026-11-24T14:09:59Z', '2026-11-24T14:10:00.000Z'],
+  ['2026-11-24T14:10:00Z', '2026-11-24T18:10:00.000Z'],
+  ['2026-12-31T18:10:00Z', '2027-01-01T02:10:00.000Z'],
+])('after %s the next run at 2, 6, 14 or 18 h is at %s', (now, expected) => {
+  const line = '10 2,6,14,18 * * * tsx /x/scripts/backup-verda.ts --only config --to r2 >>/log 2>&1'
+  const [next] = nextRuns(readCronRuns('mello', line), new Date(now))
+  expect(next).toEqual({
+    host: 'mello',
+    command: 'backup-verda',
+    flags: '--only config --to r2',
+    time: new Date(expected),
+  })
+})
+
+test.each([
+  '# 5 * * * * /x/scripts/backup-cron.ts >>/log',
+  '*/5 * * * * /x/scripts/backup-cron.ts >>/log',
+  '5 * * * 1 /x/scripts/backup-cron.ts >>/log',
+  '5 24 * * * /x/scripts/backup-cron.ts >>/log',
+  '5 * * * * /x/scripts/backup-nothing.ts >>/log',
+  '50 1 * * * /usr/bin/find /home/dev >>/log',
+])('%s is passed over', (line) => expect(readCronRuns('mello', line)).toEqual([]))
+
+test.each([
+  ['every', 1],
+  [[3], 24],
+  [[2, 6, 14, 18], 8],
+  [[23, 1], 22],
+] as const)('the longest gap of hours %j is %i h, and overdue is what is twice as old', (hours, gap) => {
+  expect([longestGap(hours), graceHours(hours)]).toEqual([gap, 2 * gap])
+})
