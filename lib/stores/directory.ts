@@ -2,7 +2,7 @@ import type { Dirent } from 'node:fs'
 import { lstat, open as openFile, readdir, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { cleanPartials, commitNew, isPartial, writePartial } from './partial.ts'
-import { probeDirectory } from './probe.ts'
+import { lookAtDirectory, probeDirectory } from './probe.ts'
 import { type AppendOnlyStore, type Entry, KeyExists, NoSuchKey, StoreError } from './store.ts'
 
 export interface DirectoryOptions {
@@ -28,6 +28,8 @@ export function directoryStore(options: DirectoryOptions): AppendOnlyStore {
       const removed = await cleanPartials(path.join(root, folder))
       return removed.length > 0 ? probeDirectory(options) : room
     },
+
+    look: () => lookAtDirectory(options),
 
     list: (prefix) => walk(root, prefix),
 

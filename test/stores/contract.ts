@@ -34,6 +34,7 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       expect(store.name).not.toBe('')
       const { freeBytes } = await store.probe()
       expect(freeBytes ?? 1).toBeGreaterThan(0)
+      expect((await store.look()).freeBytes ?? 1).toBeGreaterThan(0)
     })
 
     it('holds what it was given, whatever its size, and says so in the receipt', async () => {

@@ -394,3 +394,32 @@ describe('probing', () => {
     expect(statSync(at('new/root')).mode & 0o777).toBe(0o700)
   })
 })
+
+describe('looking', () => {
+  test('tells the room, and leaves even the time of the folder as it was', async () => {
+    put('config/a', 'x')
+    utimesSync(root, 1000, 1000)
+    expect((await store.look()).freeBytes).toBeGreaterThan(0)
+    expect(statSync(root).mtimeMs).toBe(1_000_000)
+  })
+
+  test('tells a folder that was never made, and does not make it', async () => {
+    expect(await directoryStore({ name: 'mello', root: at('new/root') }).look()).toEqual({ absent: true })
+    expect(names()).toEqual([])
+  })
+
+  test('law 5: a path that should be a mount and is not fails in the words of the probe', async () => {
+    const unmounted = rotatingDirectoryStore({ name: 'sfs', root: at('cache'), mount: root })
+    const words = await unmounted.probe().catch((error) => error.message)
+    expect(words).toContain('is not a mount point')
+    await expect(unmounted.look()).rejects.toThrow(words)
+  })
+
+  test('a root that is a file, or below one, fails in words', async () => {
+    put('file', 'x')
+    for (const bad of ['file', 'file/below'])
+      await expect(directoryStore({ name: 'mello', root: at(bad) }).look()).rejects.toThrow(
+        /^mello: .*file.* cannot be read: .*Not a directory/,
+      )
+  })
+})
