@@ -79,6 +79,8 @@ export function s3Store(options: S3Options): S3Store {
 
     open: (key, from) => read(connection, key, from),
 
+    openPastCache: (key) => read(connection, key),
+
     create: (key, body) => create(key, body),
 
     async createFrom(key, source, resume = {}) {

@@ -43,6 +43,8 @@ export interface AppendOnlyStore {
   list(prefix: string): AsyncIterable<Entry>
   /** The content from byte `from` on. Throws NoSuchKey. */
   open(key: string, from?: number): Promise<Readable>
+  /** The whole content as it rests there now, not as this machine's memory still has it. Throws NoSuchKey. */
+  openPastCache(key: string): Promise<Readable>
   /** Throws KeyExists when the key is taken, whether before or while the body was sent. */
   create(key: string, body: Readable): Promise<Receipt>
 }

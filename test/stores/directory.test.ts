@@ -15,10 +15,11 @@ import fs, {
 import { hostname, tmpdir } from 'node:os'
 import path from 'node:path'
 import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readRecord } from '../../lib/record.ts'
 import { directoryStore } from '../../lib/stores/directory.ts'
-import { digestPastCache } from '../../lib/stores/read-back.ts'
+import { digestPastCache, readPastCache } from '../../lib/stores/read-back.ts'
 import { rotatingDirectoryStore } from '../../lib/stores/rotating-directory.ts'
 import { KeyExists, type Receipt, type RotatingStore, StoreError } from '../../lib/stores/store.ts'
 import { failing, inPieces, keys, storeContract } from './contract.ts'
@@ -305,8 +306,20 @@ describe('law 4: what is read back from the store is what counts', () => {
       const content = randomBytes(size)
       put('file', content)
       expect(await digestPastCache(at('file'))).toEqual({ bytes: size, sha256: sha256(content) })
+      expect(sha256(await buffer(await store.openPastCache('file')))).toBe(sha256(content))
     },
   )
+
+  test('a file system that cannot read past its cache is read all the same', async () => {
+    expect((await buffer(readPastCache('/proc/version'))).toString()).toBe(
+      readFileSync('/proc/version', 'utf8'),
+    )
+  })
+
+  test('what cannot be read past the cache fails, and says why', async () => {
+    mkdirSync(at('folder'))
+    await expect(store.openPastCache('folder').then(buffer)).rejects.toThrow(/folder.*Is a directory/)
+  })
 })
 
 describe('partials', () => {
