@@ -32,7 +32,7 @@ async function ask({ name, root, mount }: DirectoryOptions, script: string) {
     )
   }
   if (answer.code === notMounted) {
-    throw new StoreError(
+    throw new NotMounted(
       `${name}: ${mount} is not a mount point, so ${root} would be this machine's own disk. Mount the share; if that fails, grant it to this instance in Verda's console, "share settings"`,
     )
   }
@@ -41,6 +41,11 @@ async function ask({ name, root, mount }: DirectoryOptions, script: string) {
 
 function refused({ name, root }: DirectoryOptions, what: string, stderr: string): StoreError {
   return new StoreError(`${name}: ${root} cannot be ${what}: ${stderr.trim().split('\n').pop()}`)
+}
+
+/** The share is not there, and what lies in its place is this machine's own disk. */
+export class NotMounted extends StoreError {
+  override name = 'NotMounted'
 }
 
 const notMounted = 40

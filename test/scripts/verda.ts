@@ -221,6 +221,7 @@ function environment(verda: Pick<Verda, 'folder' | 'tmp' | 'settings'>, env: Rec
     PATH: process.env.PATH,
     HOME: verda.folder,
     TMPDIR: verda.tmp,
+    XDG_STATE_HOME: path.join(verda.folder, 'state'),
     ...verda.settings,
     ...env,
   }
