@@ -16,6 +16,9 @@ for by name, a store that is not there is a failure. First comes what was never 
 was verified longest ago: with --bytes, one run after another goes through everything. What was verified when is remembered on this
 machine, below $XDG_STATE_HOME, /var/lib (root) or ~/.local/state.
 
+With --drill the newest of everything, all but the models, is restored to a scratch folder by the very steps of a restore, and compared with its archive once
+more: file by file in content, mode, owner, time and links. It needs that much room in TMPDIR, and touches nothing else.
+
 The last line says OK or FAILED. A broken archive is named with what to do; restore passes it over.`,
       flags: verifyFlags,
       examples: [
@@ -28,6 +31,7 @@ The last line says OK or FAILED. A broken archive is named with what to do; rest
           what: 'a random gigabyte of the images',
           command: 'tsx scripts/verify.ts --only containers --bytes 1G --sample',
         },
+        { what: 'could everything be restored right now', command: 'tsx scripts/verify.ts --drill' },
         {
           what: 'give the archives without a record of one item theirs',
           command: 'tsx scripts/verify.ts --only env --adopt',
@@ -42,8 +46,11 @@ The last line says OK or FAILED. A broken archive is named with what to do; rest
         'ENVIRONMENT, BACKUP_NOW                see the README',
       ],
       exits: [
-        { code: 0, what: 'everything that was read is good, or unverified' },
-        { code: 1, what: 'an archive is broken, or a store could not be read; the rest went on' },
+        { code: 0, what: 'everything that was read is good, or unverified; in a drill, restorable' },
+        {
+          code: 1,
+          what: 'an archive is broken, an item not restorable, or a store could not be read; the rest went on',
+        },
         { code: 2, what: 'wrong flags or settings; nothing was started' },
       ],
     },

@@ -10,6 +10,7 @@ import { openMemory } from '../verify/memory.ts'
 import { planReads, type VerifyRequest } from '../verify/plan.ts'
 import { surveyStore } from '../verify/survey.ts'
 import { verify } from '../verify/verify.ts'
+import { runDrill } from './drill.ts'
 import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
 import { lastWordsOfVerify, showVerify, verifyPlanJson, verifyPlanText } from './show-verify.ts'
@@ -23,6 +24,7 @@ export const verifyFlags: readonly Flag[] = [
   { name: 'only', value: 'a,b', help: 'only these items or groups' },
   { name: 'bytes', value: 'N', help: 'read at most so much: 20G, 500M, or plain bytes' },
   { name: 'sample', help: 'with --bytes: archives chosen by chance, in the place of the newest first' },
+  { name: 'drill', help: 'restore the newest of everything to a scratch folder and compare it' },
   { name: 'adopt', help: 'write records for whole, dated archives that have none; these are read first' },
   { name: 'dry-run', help: 'print what would be read, in order, and read nothing' },
   { name: 'json', help: 'one JSON report on standard output, everything else on standard error' },
@@ -48,6 +50,7 @@ export async function verifyCommand(manual: Manual, argv: readonly string[]): Pr
   try {
     const settings = readSettings(environment, request.named)
     if (!dryRun) await ping.start()
+    if (flags.drill) return await runDrill(request.named, settings, flags, (ok, text) => ping.end(ok, text))
     const code = await run(request, settings, flags, environment.XDG_STATE_HOME, (ok, text) =>
       ping.end(ok, text),
     )
@@ -107,8 +110,10 @@ function readRequest(flags: Flags): VerifyRequest {
   }
   if (flags.sample && budget === undefined)
     throw new FlagError('--sample chooses what a budget is spent on: it needs --bytes N')
+  if (flags.drill && (flags.adopt || flags.sample || budget !== undefined))
+    throw new FlagError('--drill restores the newest of everything: it goes with --store and --only alone')
   return {
-    selected: selectStored(listOf(flags.only)),
+    selected: flags.drill ? [] : selectStored(listOf(flags.only)),
     ...(named ? { named: selectStores(named) } : {}),
     ...(budget !== undefined ? { budget } : {}),
     sample: flags.sample === true,
