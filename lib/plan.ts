@@ -92,7 +92,8 @@ function target(item: Item, store: StoreName, settings: Settings): Target {
   }
 }
 
-function hostOf(item: Item, settings: Settings): HostName {
+/** The host that an item is captured on. */
+export function hostOf(item: Item, settings: Settings): HostName {
   return item.host === 'user data' ? settings.userDataHost : item.host
 }
 

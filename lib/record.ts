@@ -19,6 +19,8 @@ export interface ArchiveRecord {
   fingerprint?: string
   /** Paths that changed while they were read, as tar prints them. */
   changed?: string[]
+  /** When `verify --adopt` wrote this record for an archive that had none. The `time` is then the best guess there is. */
+  adopted?: Date
 }
 
 /** The text of a record. Paths must hold no newline: tar's escaped form of them does not. */
@@ -30,6 +32,7 @@ export function makeRecord(record: ArchiveRecord): string {
     ['time', record.time?.toISOString()],
     ['bytes', record.bytes?.toString()],
     ['fingerprint', record.fingerprint],
+    ['adopted', record.adopted?.toISOString()],
     ...(record.changed ?? []).map((path): [string, string] => ['changed', path]),
   ]
   const comments = lines.flatMap(([name, value]) => (value === undefined ? [] : [`# ${name}: ${value}\n`]))
@@ -58,9 +61,10 @@ function readComment(record: Partial<ArchiveRecord>, name: string, value: string
     case 'fingerprint':
       record[name] = value
       break
-    case 'time': {
+    case 'time':
+    case 'adopted': {
       const time = readTime(value)
-      if (time !== undefined) record.time = time
+      if (time !== undefined) record[name] = time
       break
     }
     case 'bytes':

@@ -1,5 +1,5 @@
 import { type Copy, isWithin, type KnownCopy, readCopy } from './copies.ts'
-import { type KeepRule, selectCopies } from './retention.ts'
+import { type KeepRule, type Selection, selectCopies } from './retention.ts'
 import type { RotatingStore } from './stores/store.ts'
 
 export interface Rotation {
@@ -27,7 +27,7 @@ export async function rotate(
   const known = (await Promise.all(copies.map((copy) => readCopy(store, copy)))).filter(
     (copy) => copy !== undefined,
   )
-  const { keep, drop, future } = selectCopies(known.filter(timeFitsName), timeOf, rule, now)
+  const { keep, drop, future } = select(known.filter(timeFitsName), rule, now)
   const damaged = keep.filter(({ copy }) => !copy.good).map(({ copy }) => damage(copy))
   if (damaged.length > 0) {
     throw new RotationRefused(
@@ -56,6 +56,27 @@ export async function rotate(
           `${store.name}: the record of ${key} is from ${time.toISOString()}, not from the time in its name; it counts for nothing and stays`,
       ),
     ],
+  }
+}
+
+/**
+ * What a backup wrote is chosen among its like alone. An archive whose record was only written later, by `verify --adopt`, is whole, but
+ * nobody saw it being made: it stays where the rule has room for it, and takes the room of none that a backup wrote.
+ */
+function select(copies: readonly KnownCopy[], rule: KeepRule, now: Date): Selection<KnownCopy> {
+  const isAdopted = ({ record }: KnownCopy) => record.adopted !== undefined
+  const all = selectCopies(copies, timeOf, rule, now)
+  if (!copies.some(isAdopted)) return all
+  const own = selectCopies(
+    copies.filter((copy) => !isAdopted(copy)),
+    timeOf,
+    rule,
+    now,
+  )
+  return {
+    keep: [...own.keep, ...all.keep.filter(({ copy }) => isAdopted(copy))],
+    drop: [...own.drop, ...all.drop.filter(isAdopted)],
+    future: all.future,
   }
 }
 

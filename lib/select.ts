@@ -55,6 +55,27 @@ export function selectItems(request: Request): Selected[] {
   })
 }
 
+/**
+ * The items that lie in stores, each with every store that some command brings it to: what can be read back. `only`: items or
+ * groups by name. Throws RequestError for other names.
+ */
+export function selectStored(only: string[] | undefined): Selected[] {
+  const own = items.filter((item) => item.bucket !== undefined)
+  checkNames('--only', only, namesOf(own), 'what lies in stores is')
+  const isWanted = (item: Item) =>
+    only === undefined || only.includes(item.name) || (item.group !== undefined && only.includes(item.group))
+  return own.filter(isWanted).map((item) => ({
+    item,
+    stores: withFollowers(Object.values(item.commands).flatMap(({ to }) => to)),
+  }))
+}
+
+/** Checks names of stores given as `--store`. Throws RequestError for others. */
+export function selectStores(named: string[]): StoreName[] {
+  checkNames('--store', named, storeNames, 'the stores are')
+  return storeNames.filter((name) => named.includes(name))
+}
+
 /** What goes to a store also goes to those that follow it. */
 function withFollowers(to: readonly StoreName[]): StoreName[] {
   return storeNames.filter((name) => to.includes(name) || to.includes(followed(name) as StoreName))

@@ -2,9 +2,11 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { backupFlags } from '../lib/cli/backup-command.ts'
 import { listOf, parseFlags } from '../lib/cli/flags.ts'
+import { verifyFlags } from '../lib/cli/verify-command.ts'
 import {
   type Bucket,
   buckets,
@@ -15,7 +17,9 @@ import {
   type StorePolicy,
 } from '../lib/inventory.ts'
 import { type Request, type Selected, selectItems } from '../lib/select.ts'
+import { readBudget } from '../lib/verify/budget.ts'
 import { type CronLine, readCrontab, runsOfADay } from './crontab-file.ts'
+import { type S3Server, startS3Server } from './servers/s3-server.ts'
 
 const crontabs = {
   verda: { ...readCrontab('verda'), commands: ['backup-cron'] },
@@ -60,7 +64,7 @@ describe.each(Object.entries(crontabs))('crontab/%s', (_, { variables, lines, co
       expect(line.command).toMatch(/^\//)
       expect(line.command).toMatch(/ >>\/\S+\.log 2>&1$/)
       expect(line.command).not.toContain('%')
-      if (requestOf(line))
+      if (line.command.includes('/scripts/'))
         expect(line.command.startsWith(`${install}/node_modules/.bin/tsx ${install}/scripts/`)).toBe(true)
     },
   )
@@ -70,12 +74,12 @@ describe.each(Object.entries(crontabs))('crontab/%s', (_, { variables, lines, co
     expect(new Set(minutes).size).toBe(lines.length)
   })
 
-  test('one log, which the line that is no backup keeps from growing for ever', () => {
+  test('one log, which the line that runs none of our scripts keeps from growing for ever', () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'crontab-'))
     try {
       expect(new Set(log).size).toBe(1)
       const logFile = log[0] as string
-      const [keeper] = lines.filter((line) => !requestOf(line))
+      const [keeper] = lines.filter(({ command }) => !command.includes('/scripts/'))
       const command = keeper?.command.replaceAll(path.dirname(logFile), folder) as string
       const shell = (script: string) =>
         execFileSync('bash', ['-c', script], { cwd: folder, encoding: 'utf8' })
@@ -91,18 +95,54 @@ describe.each(Object.entries(crontabs))('crontab/%s', (_, { variables, lines, co
   })
 })
 
+describe('every month, in a minute of its own, archives are read back', () => {
+  const readsBack = ({ lines }: (typeof crontabs)['verda']) =>
+    lines.flatMap(({ schedule, command }) => {
+      const [, flags] = /\/scripts\/verify\.ts(.*?) >>/.exec(command) ?? []
+      return flags === undefined
+        ? []
+        : [{ schedule, flags: parseFlags(flags.split(' ').filter(Boolean), verifyFlags) }]
+    })
+
+  test('on Verda those of the share, by name, so that one that is not mounted is a failure', () => {
+    expect(readsBack(crontabs.verda)).toEqual([{ schedule: '45 4 1 * *', flags: { store: 'sfs' } }])
+  })
+
+  test('on Mello those of every store that it has, with a budget that can be read', () => {
+    const [line, ...others] = readsBack(crontabs.mello)
+    expect(others).toEqual([])
+    expect(line?.schedule).toBe('55 5 1 * *')
+    expect(Object.keys(line?.flags ?? {})).toEqual(['bytes'])
+    expect(readBudget(line?.flags.bytes as string)).toBeGreaterThan(192 * 2 ** 30)
+  })
+})
+
 describe('as cron runs it, with a bare environment', () => {
   let folder: string
-  beforeAll(() => {
+  let server: S3Server
+  beforeAll(async () => {
     folder = mkdtempSync(path.join(tmpdir(), 'crontab-'))
     mkdirSync(path.join(folder, 'bin'))
     symlinkSync(process.execPath, path.join(folder, 'bin/node'))
     for (const part of ['node_modules', 'lib', 'scripts', 'package.json'])
       symlinkSync(path.resolve(import.meta.dirname, '..', part), path.join(folder, part))
+    mkdirSync(path.join(folder, 'share/cache'), { recursive: true })
+    const names = Object.values(buckets).map(({ name }) => name)
+    server = await startS3Server({ folder: path.join(folder, 'r2'), buckets: names })
   })
-  afterAll(() => rmSync(folder, { recursive: true }))
+  afterAll(async () => {
+    await server.close()
+    rmSync(folder, { recursive: true })
+  })
 
-  const keys = { R2_ACCESS_KEY_ID: 'id', R2_SECRET_ACCESS_KEY: 'not a secret' }
+  /** What would else stand in .env: the key of R2, and places in which this test may look. */
+  const settings = () => ({
+    R2_ENDPOINT: server.endpoint,
+    R2_ACCESS_KEY_ID: server.accessKeyId,
+    R2_SECRET_ACCESS_KEY: server.secretAccessKey,
+    SFS_ROOT: path.join(folder, 'share'),
+    SFS_REQUIRE_MOUNT: '0',
+  })
   const runnable = Object.values(crontabs).flatMap(({ variables, lines }) =>
     lines.flatMap(({ command }) => {
       const script = /\/scripts\/\S+\.ts/.exec(command)?.[0]
@@ -110,26 +150,27 @@ describe('as cron runs it, with a bare environment', () => {
     }),
   )
 
-  test.each(runnable)('$command', ({ command, variables }) => {
+  test.each(runnable)('$command', async ({ command, variables }) => {
     const dry = command
       .replaceAll(install, folder)
       .replace(/ >>\S+ 2>&1$/, ` --dry-run >>${folder}/run.log 2>&1`)
     rmSync(`${folder}/run.log`, { force: true })
-    try {
-      execFileSync('/bin/bash', ['-c', dry], {
-        cwd: '/',
-        env: { HOME: folder, LOGNAME: 'root', PATH: variables.PATH?.replace(install, folder), ...keys },
-      })
-    } catch (error) {
-      throw new Error(readFileSync(`${folder}/run.log`, 'utf8'), { cause: error })
-    }
-    expect(readFileSync(`${folder}/run.log`, 'utf8')).toMatch(/ would do this:\n(?:.*\n)+/)
+    const PATH = variables.PATH?.replace(install, folder)
+    const { exitCode } = await execa('/bin/bash', ['-c', dry], {
+      cwd: '/',
+      env: { HOME: folder, LOGNAME: 'root', PATH, ...settings() },
+      extendEnv: false,
+      reject: false,
+    })
+    const log = readFileSync(`${folder}/run.log`, 'utf8')
+    expect(exitCode, log).toBe(0)
+    expect(log).toMatch(/ would do this:\n(?:.*\n)+/)
   })
 })
 
 /** What a line asks a backup command for; undefined for a line that runs none. */
 function requestOf({ command }: CronLine): Request | undefined {
-  const [, name, rest = ''] = /\/scripts\/(\S+)\.ts(.*?) >>/.exec(command) ?? []
+  const [, name, rest = ''] = /\/scripts\/(backup-\S+)\.ts(.*?) >>/.exec(command) ?? []
   if (name === undefined) return undefined
   const flags = parseFlags(rest.split(' ').filter(Boolean), backupFlags)
   const [only, to] = [listOf(flags.only), listOf(flags.to)]

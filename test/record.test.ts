@@ -61,6 +61,7 @@ test('what was made is read as it was, whatever its fields', () => {
       time: fc.date({ noInvalidDate: true, min: new Date(0), max: new Date('2200-01-01') }),
       bytes: fc.maxSafeNat(),
       fingerprint: line,
+      adopted: fc.date({ noInvalidDate: true, min: new Date(0), max: new Date('2200-01-01') }),
       changed: fc.array(line, { minLength: 1 }),
     },
     { requiredKeys: ['archive', 'sha256'] },

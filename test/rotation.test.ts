@@ -31,11 +31,14 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true }))
 
 const put = (name: string, content: string) => writeFileSync(path.join(root, 'config', name), content)
-function backup(stamp: string, time = `${stamp}T05:00:00Z`, item = 'env') {
+/** As `verify --adopt` leaves one. */
+const adopted = (stamp: string, time?: string) =>
+  backup(stamp, time, 'env', '# adopted: 2026-11-24T09:00:00.000Z\n')
+function backup(stamp: string, time = `${stamp}T05:00:00Z`, item = 'env', comment = '') {
   const name = `${item}-${stamp}.tar.gz`
   put(name, stamp)
   const sha256 = createHash('sha256').update(stamp).digest('hex')
-  put(`${name}.sha256`, `# time: ${time}\n# bytes: ${stamp.length}\n${sha256}  ${name}\n`)
+  put(`${name}.sha256`, `# time: ${time}\n# bytes: ${stamp.length}\n${comment}${sha256}  ${name}\n`)
 }
 const names = () => readdirSync(path.join(root, 'config')).sort()
 const archives = () => names().filter((name) => name.endsWith('.tar.gz'))
@@ -203,4 +206,34 @@ test('whatever lies there, every record that is left has its archive, and the ne
     }),
     { numRuns: 40 },
   )
+})
+
+describe('adopted archives', () => {
+  test('push no copy out that a backup made, however many and however new they are', async () => {
+    for (const day of days(10, 14)) backup(day)
+    for (const day of days(15, 24)) adopted(day)
+    adopted('2026-11-14-23', '2026-11-14T23:30:00Z')
+    await turn({ daily: 5 })
+    const made = days(10, 14).map((day) => `env-${day}.tar.gz`)
+    const kept = days(20, 24).map((day) => `env-${day}.tar.gz`)
+    expect(archives()).toEqual([...made, ...kept])
+  })
+
+  test('are rotated away themselves as soon as backups fill the rule, with their records', async () => {
+    for (const day of days(10, 14)) adopted(day)
+    for (const day of days(20, 24)) backup(day)
+    const { removed } = await turn({ daily: 5 })
+    expect(removed.map(({ key }) => key)).toEqual(
+      days(10, 14)
+        .reverse()
+        .map((day) => `config/env-${day}.tar.gz`),
+    )
+    expect(names()).toHaveLength(10)
+  })
+
+  test('alone they are kept by the rule as any others', async () => {
+    for (const day of days(10, 24)) adopted(day)
+    await turn({ daily: 2 })
+    expect(archives()).toEqual(['env-2026-11-23.tar.gz', 'env-2026-11-24.tar.gz'])
+  })
 })

@@ -2,6 +2,7 @@ import path from 'node:path'
 import { carryOut } from '../backup.ts'
 import { openHosts } from '../hosts/open.ts'
 import { type BucketName, type CommandName, runReportDays, type StoreName, stores } from '../inventory.ts'
+import { lockScope } from '../lock-scope.ts'
 import { takeLocks } from '../locks.ts'
 import { messageOf } from '../message.ts'
 import { checkName, pinger } from '../ping.ts'
@@ -123,11 +124,6 @@ function readSeconds(value: string | true | undefined): number {
   if (value === undefined) return 0
   if (typeof value === 'string' && /^\d{1,6}$/.test(value)) return Number(value)
   throw new FlagError(`--wait takes whole seconds; it was given ${JSON.stringify(value)}`)
-}
-
-/** Runs to the same places must not work on the same item at once; drills in other folders may. */
-function lockScope({ environment, sfs, melloBackups, r2, hetzner }: Settings): string {
-  return JSON.stringify([environment, sfs.cache, melloBackups, r2?.endpoint, r2?.buckets, hetzner?.endpoint])
 }
 
 /** Into every store of the plan that can be reached: what kept an item out of it is told there as well. */

@@ -38,6 +38,11 @@ export class Progress {
       this.#spinner.text = `${this.#title}: ${progressInWords(this.#bytes, this.#expected, seconds)}`
   }
 
+  /** What is under way changes, and its bytes are counted on. */
+  title(title: string): void {
+    this.#title = title
+  }
+
   /** Goes on after a line was printed. */
   resume(): void {
     this.#spinner.start()

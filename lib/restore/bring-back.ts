@@ -48,6 +48,7 @@ export async function bringBack(site: Site, name: string, options: BringBackOpti
         status: changed > 0 ? 'restored' : 'unchanged',
         ...copyOf(offer),
         ...copy,
+        ...(base === '' ? {} : { base }),
         ...(aside.length > 0 ? { aside } : {}),
       }
     }),

@@ -14,6 +14,8 @@ export interface ItemOutcome {
   sha256?: string
   /** False for an archive without a record, of which only its own sums could be checked. */
   verified?: boolean
+  /** Of an older archive, whose paths are not relative to `/`: the folder to which they are. */
+  base?: string
   /** Copies that were tried or looked at and not taken, and why. */
   passed?: { source: RestoreSource; key: string; reason: string }[]
   /** Paths of what made room, as they were. */

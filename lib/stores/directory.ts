@@ -2,7 +2,8 @@ import type { Dirent } from 'node:fs'
 import { lstat, open as openFile, readdir, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { cleanPartials, commitNew, isPartial, writePartial } from './partial.ts'
-import { probeDirectory } from './probe.ts'
+import { readPastCache } from './past-cache.ts'
+import { lookAtDirectory, probeDirectory } from './probe.ts'
 import { type AppendOnlyStore, type Entry, KeyExists, NoSuchKey, StoreError } from './store.ts'
 
 export interface DirectoryOptions {
@@ -19,6 +20,13 @@ export function directoryStore(options: DirectoryOptions): AppendOnlyStore {
   const { name, root } = options
   const cleaned = new Set<string>()
 
+  const ifThere = <T>(answer: Promise<T>, key: string): Promise<T> =>
+    answer.catch((error) => {
+      throw (error as NodeJS.ErrnoException).code === 'ENOENT'
+        ? new NoSuchKey(name, key, { cause: error })
+        : error
+    })
+
   return {
     name,
 
@@ -29,15 +37,19 @@ export function directoryStore(options: DirectoryOptions): AppendOnlyStore {
       return removed.length > 0 ? probeDirectory(options) : room
     },
 
+    look: () => lookAtDirectory(options),
+
     list: (prefix) => walk(root, prefix),
 
     async open(key, from = 0) {
-      const handle = await openFile(keyPath(root, key), 'r').catch((error) => {
-        throw (error as NodeJS.ErrnoException).code === 'ENOENT'
-          ? new NoSuchKey(name, key, { cause: error })
-          : error
-      })
+      const handle = await ifThere(openFile(keyPath(root, key), 'r'), key)
       return handle.createReadStream({ start: from, highWaterMark: 1 << 20 })
+    },
+
+    async openPastCache(key) {
+      const file = keyPath(root, key)
+      await ifThere(stat(file), key)
+      return readPastCache(file)
     },
 
     async create(key, body) {

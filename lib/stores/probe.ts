@@ -5,62 +5,84 @@ import { type Room, StoreError } from './store.ts'
 
 const probeSeconds = 20
 
-/** Whether a directory store can be written to, and its free bytes; its folder is made when it is not there. */
-export async function probeDirectory(options: DirectoryOptions): Promise<Room> {
-  return askDirectory(options, 'write')
-}
-
-/** Whether a directory store can be read, and its free bytes. Writes nothing; a folder that is not there is a failure. */
-export async function lookDirectory(options: DirectoryOptions): Promise<Room> {
-  return askDirectory(options, 'read')
-}
-
 /**
- * Asked in a child that is given up after 20 seconds: a share whose server is gone makes whatever touches it wait for ever.
+ * Whether a directory store can be written to, and its free bytes. Done in a child that is given up after 20 seconds:
+ * a share whose server is gone makes whatever touches it wait for ever.
  */
-async function askDirectory(
-  { name, root, mount }: DirectoryOptions,
-  forWhat: 'read' | 'write',
-): Promise<Room> {
-  const { code, stdout, stderr } = await runBounded(script, [root, mount ?? '', forWhat], probeSeconds)
-  if (code === undefined) {
+export async function probeDirectory(options: DirectoryOptions): Promise<Room> {
+  const { code, stdout, stderr } = await ask(options, writeScript)
+  if (code !== 0) throw refused(options, 'written to', stderr)
+  return { freeBytes: Number(stdout) }
+}
+
+/** The same for reading alone: nothing is changed there, and a folder that was never made is told as `absent`. */
+export async function lookAtDirectory(options: DirectoryOptions): Promise<Room> {
+  const { code, stdout, stderr } = await ask(options, lookScript)
+  if (code === notThere) return { absent: true }
+  if (code !== 0) throw refused(options, 'read', stderr)
+  return { freeBytes: Number(stdout) }
+}
+
+/** Free bytes of a folder that must be there. Throws StoreError; nothing is changed. */
+export async function lookDirectory(options: DirectoryOptions): Promise<Room> {
+  const { absent, ...room } = await lookAtDirectory(options)
+  if (!absent) return room
+  const { name, root, mount } = options
+  const share = mount === undefined ? '' : `, though ${mount} is mounted: see whether it is the right share`
+  throw new StoreError(`${name}: there is no ${root}${share}`)
+}
+
+/** Runs a script about the folder. Throws StoreError when the share hangs or is not mounted. */
+async function ask({ name, root, mount }: DirectoryOptions, script: string) {
+  const answer = await runBounded(mounted + script, [root, mount ?? ''], probeSeconds)
+  if (answer.code === undefined) {
     throw new StoreError(
       `${name}: ${root} did not answer for ${probeSeconds} s: the share hangs. See that its server is up and that this machine may mount it`,
     )
   }
-  if (code === notMounted) {
-    throw new StoreError(
+  if (answer.code === notMounted) {
+    throw new NotMounted(
       `${name}: ${mount} is not a mount point, so ${root} would be this machine's own disk. Mount the share; if that fails, grant it to this instance in Verda's console, "share settings"`,
     )
   }
-  if (code === notThere) {
-    throw new StoreError(
-      `${name}: there is no ${root}${mount === undefined ? '' : `, though ${mount} is mounted: see whether it is the right share`}`,
-    )
-  }
-  if (code !== 0) {
-    const can = forWhat === 'write' ? 'written to' : 'read'
-    throw new StoreError(`${name}: ${root} cannot be ${can}: ${stderr.trim().split('\n').pop()}`)
-  }
-  return { freeBytes: Number(stdout) }
+  return answer
+}
+
+function refused({ name, root }: DirectoryOptions, what: string, stderr: string): StoreError {
+  return new StoreError(`${name}: ${root} cannot be ${what}: ${stderr.trim().split('\n').pop()}`)
+}
+
+/** The share is not there, and what lies in its place is this machine's own disk. */
+export class NotMounted extends StoreError {
+  override name = 'NotMounted'
 }
 
 const notMounted = 40
 const notThere = 44
 
-const script = `
+const mounted = `
 if [ -n "$2" ] && ! mountpoint -q -- "$2"; then exit ${notMounted}; fi
-if [ "$3" = read ]; then
-  [ -d "$1" ] || exit ${notThere}
-  ls -- "$1" >/dev/null || exit 45
-else
-  umask 077
-  mkdir -p -- "$1" || exit 41
-  probe=$(mktemp -- "$1/.probe-XXXXXX") || exit 42
-  rm -f -- "$probe" || exit 43
-fi
+`
+
+const freeBytes = `
 set -- $(stat -f -c '%a %S' -- "$1") && echo "$(($1 * $2))"
 `
+
+const writeScript = `
+umask 077
+mkdir -p -- "$1" || exit 41
+probe=$(mktemp -- "$1/.probe-XXXXXX") || exit 42
+rm -f -- "$probe" || exit 43
+${freeBytes}`
+
+const lookScript = `
+if ! problem=$(stat -- "$1" 2>&1 >/dev/null); then
+  case $problem in *': No such file or directory') exit ${notThere} ;; esac
+  printf '%s\\n' "$problem" >&2
+  exit 45
+fi
+ls -AU -- "$1/" >/dev/null || exit 46
+${freeBytes}`
 
 function runBounded(
   script: string,

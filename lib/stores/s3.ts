@@ -66,6 +66,11 @@ export function s3Store(options: S3Options): S3Store {
       return honoured ? {} : { warning: overwrites(connection.name) }
     },
 
+    async look() {
+      await listPage(connection, '', undefined, 1)
+      return {}
+    },
+
     async *list(prefix) {
       for await (const entry of listAll(connection, prefix)) {
         if (!entry.key.startsWith(probeFolder)) yield entry
@@ -73,6 +78,8 @@ export function s3Store(options: S3Options): S3Store {
     },
 
     open: (key, from) => read(connection, key, from),
+
+    openPastCache: (key) => read(connection, key),
 
     create: (key, body) => create(key, body),
 

@@ -17,6 +17,8 @@ export interface Receipt {
 /** What a store answers when asked whether it can be used at all. `freeBytes` is absent where room has no bound. */
 export interface Room {
   freeBytes?: number
+  /** Only of `look`: the store's folder was never made, so nothing lies there. */
+  absent?: true
   /** What the operator should know of the store, though it can be used. */
   warning?: string
 }
@@ -35,10 +37,14 @@ export interface AppendOnlyStore {
    * to be written; what dead processes left of unfinished writes in it is removed before its room is told.
    */
   probe(folder?: string): Promise<Room>
+  /** The same for reading alone: throws a StoreError when the store cannot be reached or read, and changes nothing there. */
+  look(): Promise<Room>
   /** Every entry whose key starts with `prefix`, ordered by key. Partial files of unfinished writes are not entries. */
   list(prefix: string): AsyncIterable<Entry>
   /** The content from byte `from` on. Throws NoSuchKey. */
   open(key: string, from?: number): Promise<Readable>
+  /** The whole content as it rests there now, not as this machine's memory still has it. Throws NoSuchKey. */
+  openPastCache(key: string): Promise<Readable>
   /** Throws KeyExists when the key is taken, whether before or while the body was sent. */
   create(key: string, body: Readable): Promise<Receipt>
 }

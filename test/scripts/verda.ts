@@ -37,6 +37,8 @@ export interface RunOptions {
   env?: Record<string, string>
   /** The child is killed as soon as this settles. */
   killAfter?: Promise<unknown>
+  /** Given the pid of the child. */
+  onStart?(pid: number): void
 }
 
 export interface InProcess {
@@ -87,12 +89,17 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
     cron: (args: string[] = [], options: RunOptions = {}) => verda.script('backup-cron', args, options),
 
     /** A script, with its flags, to its end. */
-    async script(command: string, args: string[], { env = {}, killAfter }: RunOptions = {}): Promise<Run> {
+    async script(
+      command: string,
+      args: string[],
+      { env = {}, killAfter, onStart }: RunOptions = {},
+    ): Promise<Run> {
       const child = spawn(
         process.execPath,
         ['--import', 'tsx', path.join(project, `scripts/${command}.ts`), ...args],
         { cwd: project, env: environment(verda, env), stdio: ['ignore', 'pipe', 'pipe'] },
       )
+      onStart?.(child.pid as number)
       void killAfter?.then(() => child.kill('SIGKILL'))
       const run: Run = { code: null, signal: null, stdout: '', stderr: '' }
       child.stdout.on('data', (data) => {
@@ -221,6 +228,7 @@ function environment(verda: Pick<Verda, 'folder' | 'tmp' | 'settings'>, env: Rec
     PATH: process.env.PATH,
     HOME: verda.folder,
     TMPDIR: verda.tmp,
+    XDG_STATE_HOME: path.join(verda.folder, 'state'),
     ...verda.settings,
     ...env,
   }

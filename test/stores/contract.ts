@@ -34,6 +34,7 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       expect(store.name).not.toBe('')
       const { freeBytes } = await store.probe()
       expect(freeBytes ?? 1).toBeGreaterThan(0)
+      expect((await store.look()).freeBytes ?? 1).toBeGreaterThan(0)
     })
 
     it('holds what it was given, whatever its size, and says so in the receipt', async () => {
@@ -181,27 +182,31 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       for (const from of [0, 1, 65_536, 150_000, 299_999, 300_000]) {
         expect(sha256(await read(store, key, from)), `from ${from}`).toBe(sha256(content.subarray(from)))
       }
+      expect(sha256(await buffer(await store.openPastCache(key)))).toBe(sha256(content))
     })
 
     it('lets a reader leave half-way', async () => {
       const key = `${folder()}content`
       await store.create(key, inPieces(randomBytes(2_000_000)))
-      const stream = await store.open(key)
-      for await (const chunk of stream) {
-        expect(chunk.length).toBeGreaterThan(0)
-        break
+      for (const stream of [await store.open(key), await store.openPastCache(key)]) {
+        for await (const chunk of stream) {
+          expect(chunk.length).toBeGreaterThan(0)
+          break
+        }
+        expect(stream.destroyed).toBe(true)
       }
-      expect(stream.destroyed).toBe(true)
       expect(await read(store, key)).toHaveLength(2_000_000)
     })
 
     it('says which key is not there', async () => {
       const key = `${folder()}missing`
-      const error = await store.open(key).catch((error) => error)
-      expect(error).toBeInstanceOf(NoSuchKey)
-      expect(error).toBeInstanceOf(StoreError)
-      expect(error.message).toContain(store.name)
-      expect(error.message).toContain(key)
+      for (const open of [store.open, store.openPastCache]) {
+        const error = await open(key).catch((error) => error)
+        expect(error).toBeInstanceOf(NoSuchKey)
+        expect(error).toBeInstanceOf(StoreError)
+        expect(error.message).toContain(store.name)
+        expect(error.message).toContain(key)
+      }
     })
 
     it('keeps names as they are', async () => {

@@ -16,9 +16,11 @@ import fs, {
 import { hostname, tmpdir } from 'node:os'
 import path from 'node:path'
 import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readRecord } from '../../lib/record.ts'
 import { directoryStore } from '../../lib/stores/directory.ts'
+import { readPastCache } from '../../lib/stores/past-cache.ts'
 import { digestPastCache, readBehind } from '../../lib/stores/read-back.ts'
 import { rotatingDirectoryStore } from '../../lib/stores/rotating-directory.ts'
 import { KeyExists, type Receipt, type RotatingStore, StoreError } from '../../lib/stores/store.ts'
@@ -306,8 +308,20 @@ describe('law 4: what is read back from the store is what counts', () => {
       const content = randomBytes(size)
       put('file', content)
       expect(await digestPastCache(at('file'))).toEqual({ bytes: size, sha256: sha256(content) })
+      expect(sha256(await buffer(await store.openPastCache('file')))).toBe(sha256(content))
     },
   )
+
+  test('a file system that cannot read past its cache is read all the same', async () => {
+    expect((await buffer(readPastCache('/proc/version'))).toString()).toBe(
+      readFileSync('/proc/version', 'utf8'),
+    )
+  })
+
+  test('what cannot be read past the cache fails, and says why', async () => {
+    mkdirSync(at('folder'))
+    await expect(store.openPastCache('folder').then(buffer)).rejects.toThrow(/folder.*Is a directory/)
+  })
 })
 
 describe('reading back behind the writer', () => {
@@ -429,5 +443,34 @@ describe('probing', () => {
     expect((await made.probe()).freeBytes).toBeGreaterThan(0)
     expect(readdirSync(at('new/root'))).toEqual([])
     expect(statSync(at('new/root')).mode & 0o777).toBe(0o700)
+  })
+})
+
+describe('looking', () => {
+  test('tells the room, and leaves even the time of the folder as it was', async () => {
+    put('config/a', 'x')
+    utimesSync(root, 1000, 1000)
+    expect((await store.look()).freeBytes).toBeGreaterThan(0)
+    expect(statSync(root).mtimeMs).toBe(1_000_000)
+  })
+
+  test('tells a folder that was never made, and does not make it', async () => {
+    expect(await directoryStore({ name: 'mello', root: at('new/root') }).look()).toEqual({ absent: true })
+    expect(names()).toEqual([])
+  })
+
+  test('law 5: a path that should be a mount and is not fails in the words of the probe', async () => {
+    const unmounted = rotatingDirectoryStore({ name: 'sfs', root: at('cache'), mount: root })
+    const words = await unmounted.probe().catch((error) => error.message)
+    expect(words).toContain('is not a mount point')
+    await expect(unmounted.look()).rejects.toThrow(words)
+  })
+
+  test('a root that is a file, or below one, fails in words', async () => {
+    put('file', 'x')
+    for (const bad of ['file', 'file/below'])
+      await expect(directoryStore({ name: 'mello', root: at(bad) }).look()).rejects.toThrow(
+        /^mello: .*file.* cannot be read: .*Not a directory/,
+      )
   })
 })

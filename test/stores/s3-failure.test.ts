@@ -10,6 +10,7 @@ const content = Buffer.from('content')
 /** Every way into a store. */
 const ways: [string, (store: S3Store) => Promise<unknown>][] = [
   ['probe', (store) => store.probe()],
+  ['look', (store) => store.look()],
   ['list', (store) => keys(store, '')],
   ['open', (store) => store.open('item')],
   ['create', (store) => store.create('item', inPieces(content))],

@@ -1,0 +1,147 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { carryOutRestore } from '../../lib/restore/carry-out.ts'
+import { readSettings } from '../../lib/settings.ts'
+import { differencesFrom } from '../../lib/verify/compare.ts'
+import { type Drilled, type DrillReport, planDrill } from '../../lib/verify/drill.ts'
+import { buildWorkshop, cacheBucket, type Workshop } from './workshop.ts'
+
+let workshop: Workshop
+const drill = (args: string[] = [], env: Record<string, string> = {}) =>
+  workshop.verda.script('verify', ['--drill', ...args], { env })
+const reportOf = (stdout: string): DrillReport => JSON.parse(stdout)
+const drilled = (report: DrillReport, item: string) =>
+  report.items.find((one) => one.item === item) as Drilled
+
+beforeAll(async () => {
+  workshop = await buildWorkshop()
+  const { verda } = workshop
+  expect((await verda.cron(['--only', 'config,containers'])).code).toBe(0)
+  expect((await workshop.backupVerda()).code).toBe(0)
+  expect((await workshop.backupMello()).code).toBe(0)
+})
+afterAll(() => workshop.dispose())
+
+describe('verify --drill', () => {
+  test('says of everything that it is restorable, and leaves nothing behind', async () => {
+    const before = workshop.servers.r2.log.length
+    const { code, stdout } = await drill()
+    expect(stdout).toMatch(
+      /restorable tailscale <- sfs: config\/tailscale-2026-11-24.tar.gz of 2026-11-24T10:00Z/,
+    )
+    expect(stdout).toMatch(/restorable user-data <- r2: user-data-2026-11-24-10.tar.gz/)
+    expect(stdout).toMatch(/restorable comfyume-worker <- sfs/)
+    expect(stdout).toMatch(/restorable credentials/)
+    expect(stdout.trimEnd().split('\n').at(-1)).toMatch(
+      /OK verify --drill: 1\d restorable, \d left out, 0 not restorable$/,
+    )
+    expect(code).toBe(0)
+    expect(readdirSync(workshop.verda.tmp).filter((name) => name.startsWith('comfyume-'))).toEqual([])
+    const asked = workshop.servers.r2.log.slice(before)
+    expect(asked.filter(({ method }) => method !== 'GET' && method !== 'HEAD')).toEqual([])
+  })
+
+  test('--json is one report, --only and --store narrow it, --quiet says nothing of what is well', async () => {
+    const run = await drill(['--json', '--only', 'env,ufw', '--store', 'r2'])
+    const report = reportOf(run.stdout)
+    expect(report).toMatchObject({ command: 'verify', drill: true, ok: true })
+    expect(report.items.map(({ item, source }) => [item, source])).toEqual([
+      ['ufw', 'r2'],
+      ['env', 'r2'],
+    ])
+    expect(await drill(['--quiet', '--only', 'env'])).toMatchObject({ code: 0, stdout: '' })
+  })
+
+  test('a copy that has rotted is passed over and named; when all have, the item is not restorable and the others are', async () => {
+    const { verda, servers } = workshop
+    const key = 'config/env-2026-11-24.tar.gz'
+    const good = verda.read(key)
+    const bad = Buffer.from(good)
+    bad[good.length >> 1] = (bad[good.length >> 1] as number) ^ 1
+    try {
+      verda.put(key, bad)
+      const over = reportOf((await drill(['--json', '--only', 'env,ufw'])).stdout)
+      expect(drilled(over, 'env')).toMatchObject({ status: 'restorable', source: 'r2' })
+      expect(drilled(over, 'env').passed).toEqual([
+        { source: 'sfs', key, reason: expect.stringMatching(/not what its record says/) },
+      ])
+      const onMello = path.join(workshop.backups, key)
+      const stored = (await servers.r2.content(cacheBucket, key)) as Buffer
+      await servers.r2.put(cacheBucket, key, bad.subarray(0, stored.length))
+      writeFileSync(onMello, bad)
+      const run = await drill(['--only', 'env,ufw'])
+      expect(run.code).toBe(1)
+      expect(run.stdout).toMatch(/NOT RESTORABLE env: none of 3 copies is good/)
+      expect(run.stdout).toMatch(/restorable ufw/)
+      expect(run.stdout).toMatch(/FAILED verify --drill: 1 restorable, 0 left out, 1 not restorable \(env\)/)
+      await servers.r2.put(cacheBucket, key, stored)
+      writeFileSync(onMello, stored)
+    } finally {
+      verda.put(key, good)
+    }
+  })
+
+  test.each([
+    [['--bytes', '1G'], /--drill restores the newest of everything/],
+    [['--adopt'], /--drill restores the newest of everything/],
+    [['--store', 'moon'], /the stores are/],
+    [['--only', 'moon'], /restore brings back/],
+  ])('refuses %j', async (args, message) => {
+    const { code, stdout, stderr } = await drill(args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(message)
+  })
+
+  test('--dry-run prints the plan and restores nothing', async () => {
+    const { code, stdout } = await drill(['--dry-run', '--only', 'env'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/env\s+sfs\s+config\/env-2026-11-24.tar.gz/)
+    expect(existsSync(path.join(workshop.verda.tmp, 'comfyume-drill'))).toBe(false)
+  })
+})
+
+describe('what was restored is compared with its archive', () => {
+  const silent = {
+    started() {},
+    total() {},
+    bytes() {},
+    note() {},
+    itemDone() {},
+    stepDone() {},
+    checked() {},
+  }
+
+  test.each<[string, (root: string) => void, RegExp | undefined]>([
+    ['nothing, when nothing was changed', () => {}, undefined],
+    [
+      'other content',
+      (root) => writeFileSync(`${root}/home/dev/notes.txt`, 'nOtes\n'),
+      /notes.txt: Contents differ/,
+    ],
+    ['another mode', (root) => chmodSync(`${root}/home/dev/notes.txt`, 0o600), /notes.txt: Mode differs/],
+    ['a missing file', (root) => rmSync(`${root}/home/dev/notes.txt`), /notes.txt/],
+  ])('and shows %s', async (_, change, difference) => {
+    const root = mkdtempSync(path.join(tmpdir(), 'drill-test-'))
+    try {
+      mkdirSync(root, { recursive: true })
+      const settings = readSettings({ ...workshop.verda.settings, BACKUP_NOW: '' }, [])
+      const now = new Date('2026-11-24T12:00:00Z')
+      const { site, steps } = await planDrill(
+        settings,
+        { only: ['home-dev'], stores: ['r2'] },
+        now,
+        silent,
+        root,
+      )
+      const [outcome] = (await carryOutRestore(site, steps, () => now)).items
+      change(root)
+      const found = await differencesFrom(site, outcome as never)
+      if (difference === undefined) expect(found).toEqual([])
+      else expect(found.join('\n')).toMatch(difference)
+    } finally {
+      rmSync(root, { recursive: true })
+    }
+  })
+})
