@@ -4,6 +4,7 @@ import { type StoreName, stores } from '../inventory.ts'
 import { messageOf } from '../message.ts'
 import { RequestError } from '../select.ts'
 import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
+import { stateFolder } from '../state-folder.ts'
 import { type Assessment, assess } from '../status/assess.ts'
 import { gather } from '../status/gather.ts'
 import { listingText, listStore } from '../status/list.ts'
@@ -30,13 +31,15 @@ export async function statusCommand(manual: Manual, argv: readonly string[]): Pr
   checkTogether(flags)
   const named = typeof flags.list === 'string' ? [flags.list] : listOf(flags.stores)
   const needed = (named ?? []).filter((name): name is StoreName => name in stores)
-  const settings = readSettings(loadEnvironment(project), needed)
+  const environment = loadEnvironment(project)
+  const settings = readSettings(environment, needed)
+  const file = memoryFile(settings, stateFolder(environment.XDG_STATE_HOME))
   const wanted = wantedStores(named, settings)
   const vantage = vantageOf(settings)
   try {
-    if (flags['dry-run']) return dryRun(flags, settings, vantage, wanted)
+    if (flags['dry-run']) return dryRun(flags, settings, vantage, wanted, file)
     if (typeof flags.list === 'string') return await list(flags.list as StoreName, flags, settings, vantage)
-    return await look(flags, settings, vantage, wanted)
+    return await look(flags, settings, vantage, wanted, file)
   } finally {
     await vantage.close()
   }
@@ -47,13 +50,13 @@ async function look(
   settings: Settings,
   vantage: Vantage,
   wanted: ReadonlySet<StoreName>,
+  file: string,
 ): Promise<number> {
   const markOff = flags['verda-off'] === true
   if (markOff && vantage.onVerda)
     throw new FlagError(
       '--verda-off: this is Verda itself, and it is on. Mark it on Mello, where status is looked at meanwhile',
     )
-  const file = memoryFile(settings)
   const now = settings.now ?? new Date()
   const { seen, memory } = await gather({
     settings,
@@ -114,7 +117,13 @@ async function list(name: StoreName, flags: Flags, settings: Settings, vantage: 
   }
 }
 
-function dryRun(flags: Flags, settings: Settings, vantage: Vantage, wanted: ReadonlySet<StoreName>): number {
+function dryRun(
+  flags: Flags,
+  settings: Settings,
+  vantage: Vantage,
+  wanted: ReadonlySet<StoreName>,
+  file: string,
+): number {
   const places: Record<StoreName, string> = {
     sfs: `${settings.sfs.cache} on ${vantage.onVerda ? 'this machine' : `verda, by ssh ${settings.verdaSsh}`}`,
     mello: `${settings.melloBackups} on this machine`,
@@ -128,7 +137,7 @@ function dryRun(flags: Flags, settings: Settings, vantage: Vantage, wanted: Read
     'status would look at this, and write nothing there:',
     ...looks.map(({ store, at }) => `  ${stores[store].title}: ${at}`),
     ...(flags.html ? [`and write the page ${flags.html}`] : []),
-    ...(vantage.onVerda ? [] : [`and remember in ${memoryFile(settings)} how SFS looked`]),
+    ...(vantage.onVerda ? [] : [`and remember in ${file} how SFS looked`]),
   ]
   process.stdout.write(`${flags.json ? JSON.stringify({ looks }, null, 2) : text.join('\n')}\n`)
   return 0

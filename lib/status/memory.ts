@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import path from 'node:path'
 import type { Settings } from '../settings.ts'
 import { readTime } from '../time.ts'
@@ -13,12 +12,12 @@ export interface Memory {
   models?: SeenModels
 }
 
-/** One file for each set of places that status looks at. */
-export function memoryFile({ verdaSsh, sfs, environment }: Settings): string {
+/** One file for each set of places that status looks at, in the folder of what must outlive a run. */
+export function memoryFile({ verdaSsh, sfs, environment }: Settings, folder: string): string {
   const scope = createHash('sha256')
     .update(JSON.stringify([verdaSsh, sfs.cache, environment]))
     .digest('hex')
-  return path.join(homedir(), '.local/state/comfyume-backup', `status-${scope.slice(0, 12)}.json`)
+  return path.join(folder, `status-${scope.slice(0, 12)}.json`)
 }
 
 /** What cannot be read is forgotten: it is a convenience, and nothing rests on it. */

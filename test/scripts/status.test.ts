@@ -86,7 +86,7 @@ describe('of a workshop in which everything was backed up', () => {
     expect(marked.code).toBe(0)
     const later = { ...away(), BACKUP_NOW: '2026-11-24T11:30:00Z' }
     expect((await status([], later)).code).toBe(0)
-    const folder = path.join(workshop.verda.folder, '.local/state/comfyume-backup')
+    const folder = path.join(workshop.verda.folder, 'state/comfyume-backup')
     const [file = ''] = readdirSync(folder)
     expect(statSync(path.join(folder, file)).mode & 0o777).toBe(0o600)
     expect(JSON.parse(readFileSync(path.join(folder, file), 'utf8')).verdaOff).toBe(
