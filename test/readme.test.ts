@@ -36,10 +36,14 @@ describe('the commands', () => {
   })
 
   test('of all other sections, on Verda, Mello and a new instance, are run below', () => {
-    const run = ['Set up on Verda', 'Set up on Mello', 'On a new instance', 'What restore does'].flatMap(
-      section,
-    )
-    expect(run.length).toBe(6)
+    const run = [
+      'Set up on Verda',
+      'Set up on Mello',
+      'Could everything be restored',
+      'On a new instance',
+      'What restore does',
+    ].flatMap(section)
+    expect(run.length).toBe(7)
     expect(blocks.slice(2)).toEqual(run)
   })
 
@@ -49,7 +53,12 @@ describe('the commands', () => {
     const inside = (name: string) => path.join(folder, name)
     try {
       makeRepository(inside('repository'))
-      const script = section('Set up on Mello').join('').replaceAll('/opt/comfyume-backup', inside('toolkit'))
+      const script = ['Set up on Mello', 'Could everything be restored']
+        .flatMap(section)
+        .join('')
+        .replaceAll('/opt/comfyume-backup', inside('toolkit'))
+        // Here there is no Verda with a share to be seen, which status says.
+        .replace('scripts/status.ts', 'scripts/status.ts || echo "status ended with $?"')
       const child = spawn('bash', ['-euc', `${replaced}\n${script}`], {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: {
@@ -67,6 +76,9 @@ describe('the commands', () => {
       expect(printed).not.toContain('NOT SAFE')
       expect(printed).toContain('OK backup-mello: 3 stored, 0 unchanged, 0 skipped, 0 failed')
       expect(printed).toContain(`took ${inside('toolkit')}/crontab/mello`)
+      expect(printed).toContain('status ended with 1')
+      expect(printed).toContain('OK verify: ')
+      expect(printed).toContain('OK verify --drill: ')
     } finally {
       await workshop.dispose()
     }

@@ -21,7 +21,8 @@ export function toolkitStep(site: Site): Step {
     },
     do: () =>
       bringBackInWords(site, 'scripts', {
-        fromRepository: (tree) => clone(repositories.scripts as string, path.join(tree, toolkitDir)),
+        fromRepository: (tree) =>
+          clone(repositories.scripts as string, path.join(tree, toolkitDir), site.drill),
       }),
     async check() {
       if (plannedItem(site, 'scripts')?.leftOut === undefined)
@@ -30,10 +31,11 @@ export function toolkitStep(site: Site): Step {
   }
 }
 
-/** With its dependencies, and the Node runtime that runs this. */
-async function clone(repository: string, folder: string): Promise<void> {
+/** With its dependencies, and the Node runtime that runs this; a drill downloads no packages. */
+async function clone(repository: string, folder: string, drill: boolean): Promise<void> {
   await mkdir(path.dirname(folder), { recursive: true })
   await withClone(repository, { near: path.dirname(folder) }, (made) => rename(made, folder))
+  if (drill) return
   await must(sh`cd ${folder} && npm ci --omit=dev --no-progress`)
   await mkdir(path.join(folder, 'bin'), { recursive: true })
   await copyFile(process.execPath, path.join(folder, 'bin/node'))
