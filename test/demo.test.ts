@@ -47,7 +47,7 @@ describe('npm run demo', () => {
     expect(stdout.split('\n').at(-1)).toMatch(/^EVERYTHING CAME BACK: \d+ files, folders and links, in /)
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
     expect(stdout.match(/^\d+\. .*/gm)?.map((title) => title.split(' ')[0])).toEqual(
-      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((number) => `${number}.`),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11].map((number) => `${number}.`),
     )
     expect(stdout).not.toContain('\x1b')
     expect(readdirSync(folder).filter((name) => name.startsWith('comfyume-demo-'))).toEqual([])

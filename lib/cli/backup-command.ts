@@ -1,18 +1,18 @@
 import path from 'node:path'
 import { carryOut } from '../backup.ts'
 import { openHosts } from '../hosts/open.ts'
-import { type BucketName, type CommandName, runReportDays, type StoreName, stores } from '../inventory.ts'
+import type { BucketName, CommandName, StoreName } from '../inventory.ts'
 import { lockScope } from '../lock-scope.ts'
 import { takeLocks } from '../locks.ts'
 import { messageOf } from '../message.ts'
 import { checkName, pinger } from '../ping.ts'
 import { makePlan, type Plan } from '../plan.ts'
 import { exitCode, type Report } from '../report.ts'
-import { forgetReports, saveReport } from '../run-reports.ts'
+import { keepReport } from '../run-reports.ts'
 import { type Request, selectItems } from '../select.ts'
 import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
 import { reasonsAgainstShutdown } from '../shutdown.ts'
-import { openSfs, openStore } from '../stores/open.ts'
+import { openStore } from '../stores/open.ts'
 import type { AppendOnlyStore } from '../stores/store.ts'
 import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
@@ -104,7 +104,7 @@ async function run(plan: Plan, settings: Settings, flags: Flags, waitSeconds: nu
       clock,
     })
     if (command === 'backup-verda') report.safeToShutDown = reasonsAgainstShutdown(report).length === 0
-    await keepReport(plan, report, settings, store, show.problem)
+    await keepReport(plan, report, store, show.problem)
     if (flags.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
     show.end(report)
     return report
@@ -124,31 +124,4 @@ function readSeconds(value: string | true | undefined): number {
   if (value === undefined) return 0
   if (typeof value === 'string' && /^\d{1,6}$/.test(value)) return Number(value)
   throw new FlagError(`--wait takes whole seconds; it was given ${JSON.stringify(value)}`)
-}
-
-/** Into every store of the plan that can be reached: what kept an item out of it is told there as well. */
-async function keepReport(
-  plan: Plan,
-  report: Report,
-  settings: Settings,
-  open: (name: StoreName, bucket: BucketName) => AppendOnlyStore,
-  problem: (text: string) => void,
-): Promise<void> {
-  const folder = plan.environment === 'production' ? '' : `${plan.environment}/`
-  for (const name of new Set(plan.jobs.flatMap(({ targets }) => targets.map(({ store }) => store)))) {
-    const store = open(name, 'cache')
-    const worked = report.items.some(({ stores }) => stores[name] && stores[name].status !== 'failed')
-    try {
-      if (!worked) await store.probe()
-      await saveReport(store, folder, report)
-      if (stores[name].rotates) await forgetReports(openSfs(settings), folder, runReportDays, plan.now)
-    } catch (error) {
-      // Where nothing at all could be stored, every item has said so already.
-      if (!worked) continue
-      const text = `the run's report could not be kept in ${name}: ${messageOf(error)}`
-      report.problems.push(text)
-      report.ok = false
-      problem(text)
-    }
-  }
 }

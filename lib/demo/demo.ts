@@ -10,6 +10,7 @@ import { awayFromVerda } from './chapters/away-from-verda.ts'
 import { compared } from './chapters/compared.ts'
 import { everythingComesBack } from './chapters/everything-comes-back.ts'
 import { oneArchiveHasRotted } from './chapters/one-archive-has-rotted.ts'
+import { oneLook } from './chapters/one-look.ts'
 import { theFirstHour } from './chapters/the-first-hour.ts'
 import { theInstanceIsGone } from './chapters/the-instance-is-gone.ts'
 import { weeksGoBy } from './chapters/weeks-go-by.ts'
@@ -24,6 +25,7 @@ const story: readonly Chapter[] = [
   whatRotationKeeps,
   aBadHour,
   awayFromVerda,
+  oneLook,
   theInstanceIsGone,
   oneArchiveHasRotted,
   everythingComesBack,

@@ -6,6 +6,7 @@ import { showRun } from '../cli/show.ts'
 import { openHosts } from '../hosts/open.ts'
 import { makePlan, type Plan } from '../plan.ts'
 import type { Report } from '../report.ts'
+import { keepReport } from '../run-reports.ts'
 import { selectItems } from '../select.ts'
 import { readSettings, type Settings } from '../settings.ts'
 import { openSfs } from '../stores/open.ts'
@@ -81,7 +82,7 @@ export async function runPlan(
   watch: Watcher = unheard(plan),
 ): Promise<Report> {
   const hosts = openHosts(settings, plan.command)
-  return carryOut(plan, {
+  const report = await carryOut(plan, {
     settings,
     locks: { held: new Set(), busy: new Map(), release: async () => {} },
     host: (name) => hosts.get(name),
@@ -90,6 +91,8 @@ export async function runPlan(
     watch,
     clock: () => plan.now,
   })
+  await keepReport(plan, report, store, watch.problem)
+  return report
 }
 
 function unheard({ now }: Plan): Watcher {

@@ -45,7 +45,8 @@ export const awayFromVerda: Chapter = {
     tellNames(stage, r2)
     // From here on the story knows the object stores; and the share has its run of the hour.
     stage.settings = { ...settingsFor(stage, r2, hetzner, hetzner.secretAccessKey), sfs: stage.settings.sfs }
-    await backUp(stage, planRun(stage, moment(day, 22, 20), ['home-dev']))
+    await backUp(stage, planRun(stage, moment(day, 22, 5), ['config']))
+    await backUp(stage, planRun(stage, moment(day, 22, 20), ['home-dev', 'root-home', 'scripts']))
     return (
       tellLaw(stage, [r2, hetzner]) &&
       (await isWhole(stage, r2, hetzner)) &&
@@ -55,7 +56,7 @@ export const awayFromVerda: Chapter = {
 }
 
 const lines: [CommandName, string[]][] = [
-  ['backup-verda', ['config', 'models']],
+  ['backup-verda', ['config', 'scripts', 'models']],
   ['backup-mello', ['user-data']],
 ]
 
