@@ -9,6 +9,7 @@ import { hostChecksOnMello, hostChecksOnVerda } from './hosts.ts'
 import { mountChecks, mountChecksOnMello } from './mounts.ts'
 import { objectStoreChecks } from './object-stores.ts'
 import { pingChecks } from './ping.ts'
+import { runtimeChecks } from './runtime.ts'
 import { settingChecks } from './settings.ts'
 import { sourceChecks } from './sources.ts'
 import { toolChecks, toolChecksOnVerda } from './tools.ts'
@@ -25,6 +26,7 @@ export function checksFor({ on, settings, settingProblems, jobs }: Context): Che
     ...settingChecks,
     ...toolChecks,
     ...(onMello && settings.verdaSsh !== 'local' ? toolChecksOnVerda : []),
+    ...runtimeChecks,
     ...(onMello ? hostChecksOnMello : hostChecksOnVerda),
     ...mountChecks,
     ...(onMello ? mountChecksOnMello : []),

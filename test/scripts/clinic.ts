@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import type { DoctorReport } from '../../lib/doctor/show.ts'
@@ -26,6 +26,9 @@ export async function buildClinic({ hetzner = false } = {}) {
     cpSync(path.join(project, name), path.join(toolkit, name), { recursive: true })
   symlinkSync(path.join(project, 'node_modules'), path.join(toolkit, 'node_modules'))
   symlinkSync(process.execPath, path.join(toolkit, 'bin/node'))
+  workshop.verda.write('opt/comfyume-backup/package.json', '{ "name": "comfyume-backup" }\n')
+  mkdirSync(path.join(workshop.verda.root, 'opt/comfyume-backup/bin'))
+  copyFileSync(process.execPath, path.join(workshop.verda.root, 'opt/comfyume-backup/bin/node'))
 
   const clinic = {
     workshop,
