@@ -122,8 +122,8 @@ function readRequest(flags: Flags): VerifyRequest {
 }
 
 /** A text that only this store has: machines and drills may have several of one name. */
-function placeOf(name: StoreName, { sfs, melloBackups, r2, hetzner }: Settings): string {
+function placeOf(name: StoreName, { environment, sfs, melloBackups, r2, hetzner }: Settings): string {
   const objects = (access: typeof r2) => JSON.stringify([access?.endpoint, access?.buckets])
   const where = { sfs: sfs.cache, mello: melloBackups, r2: objects(r2), hetzner: objects(hetzner) }
-  return `${name} ${where[name]}`
+  return `${name} ${environment} ${where[name]}`
 }

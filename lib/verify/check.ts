@@ -142,7 +142,7 @@ async function judge(
       if (bytes !== archive.bytes)
         return broken(sizeProblem(bytes, record.bytes ?? archive.bytes), sha256, bytes)
       return broken(
-        `has the right size and other content than its record: sha256 ${sha256.slice(0, 12)} for ${record.sha256.slice(0, 12)}`,
+        `has ${record.bytes === undefined ? '' : 'the right size and '}other content than its record: sha256 ${sha256.slice(0, 12)} for ${record.sha256.slice(0, 12)}`,
         sha256,
       )
     }

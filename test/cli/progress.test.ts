@@ -1,5 +1,6 @@
+import { PassThrough } from 'node:stream'
 import { expect, it } from 'vitest'
-import { progressInWords } from '../../lib/cli/progress.ts'
+import { Progress, progressInWords } from '../../lib/cli/progress.ts'
 
 const MB = 2 ** 20
 
@@ -11,4 +12,13 @@ it.each([
   ['no time left while nothing moves', 0, 30 * MB, 3, '0 bytes of 30 MB, 0 bytes/s'],
 ])('a progress line tells %s', (_what, bytes, expected, seconds, words) => {
   expect(progressInWords(bytes, expected, seconds)).toBe(words)
+})
+
+it.each([
+  ['a terminal', { isTTY: true, columns: 80 }, true],
+  ['a terminal without a width, as `ssh -tt` from cron has it', { isTTY: true, columns: 0 }, false],
+  ['a file', {}, false],
+])('on %s there is a spinner: %o', (_what, stream, expected) => {
+  const progress = Progress.on(Object.assign(new PassThrough(), stream) as unknown as NodeJS.WriteStream)
+  expect(progress !== undefined).toBe(expected)
 })

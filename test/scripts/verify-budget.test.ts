@@ -1,5 +1,8 @@
-import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { VerifyReport } from '../../lib/verify/report.ts'
 import { buildVerda, type Verda } from './verda.ts'
@@ -109,8 +112,21 @@ describe('what is remembered', () => {
 
   test('lies on this machine, in a folder that is only this user’s, and holds nothing of what is gone', async () => {
     await verify(1)
-    const [file = ''] = readdirSync(path.join(state(), 'comfyume-backup/verify'))
-    expect(file).toMatch(/^sfs-[0-9a-f]{12}\.json$/)
+    const folder = path.join(state(), 'comfyume-backup/verify')
+    expect(readdirSync(folder)).toEqual([expect.stringMatching(/^sfs-[0-9a-f]{12}\.json$/)])
+    const known = () => {
+      const { archives } = JSON.parse(
+        readFileSync(path.join(folder, readdirSync(folder)[0] as string), 'utf8'),
+      )
+      return Object.keys(archives).length
+    }
+    expect([statSync(folder).mode & 0o777, known()]).toEqual([0o700, 12])
+    rmSync(path.join(verda.cache, 'config/env-2026-11-20.tar.gz'))
+    rmSync(path.join(verda.cache, 'config/env-2026-11-20.tar.gz.sha256'))
+    await verify(2, ['--only', 'ufw'])
+    expect(known()).toBe(12)
+    await verify(3)
+    expect(known()).toBe(11)
     expect(verda.names().every((name) => /\.tar\.gz(\.sha256)?$/.test(name))).toBe(true)
   })
 
@@ -134,6 +150,39 @@ describe('what is remembered', () => {
     expect(warnings.join()).toContain('could not be read and is begun anew')
     expect((await verify(3)).warnings.join()).not.toContain('begun anew')
   })
+})
+
+test('each line of cron has its own check, told of the start and of how it ended', async () => {
+  const heard: string[] = []
+  const service = createServer(async (request, answer) => {
+    heard.push(`${request.url} ${(await text(request)).replace(/\n$/, '')}`)
+    answer.end()
+  })
+  await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve))
+  const env = { BACKUP_PING_URL: `http://127.0.0.1:${(service.address() as AddressInfo).port}/ping` }
+  try {
+    await verify(1, ['--store', 'sfs'], env)
+    verda.put('config/env-2026-11-23.tar.gz', 'x'.padEnd(100))
+    await verify(2, [], env)
+    await verda.script('verify', ['--dry-run'], { env })
+  } finally {
+    service.close()
+  }
+  expect(heard).toEqual([
+    '/ping/verify-sfs/start ',
+    expect.stringMatching(/^\/ping\/verify-sfs OK verify: 12 good/),
+    '/ping/verify-default/start ',
+    expect.stringMatching(
+      /^\/ping\/verify-default\/fail BROKEN env <- sfs: config\/env-2026-11-23.*\nFAILED verify/,
+    ),
+  ])
+})
+
+test('one environment forgets nothing of another', async () => {
+  await verify(1)
+  await verify(2, [], { ENVIRONMENT: 'staging' })
+  verda.putBackup('ufw', '2026-11-22', '2026-11-22T09:00:00Z', 'replaced'.padEnd(100))
+  expect((await verify(3, ['--bytes', '100'])).read).toEqual(['ufw 22'])
 })
 
 describe('wrong flags start nothing', () => {

@@ -333,6 +333,28 @@ describe('a store that cannot be read', () => {
     expect(existsSync(elsewhere.MELLO_BACKUPS)).toBe(false)
   })
 
+  test('a mounted share without the cache is a failure: it may be another share', async () => {
+    // /proc is mounted on every machine.
+    const { code, stores } = await report(['--only', 'env'], {
+      SFS_ROOT: '/proc',
+      SFS_CACHE: '/proc/no-cache',
+      SFS_REQUIRE_MOUNT: '1',
+    })
+    expect([code, stores.sfs?.status]).toEqual([1, 'failed'])
+    expect(stores.sfs?.reason).toContain('there is no folder /proc/no-cache here')
+  })
+
+  test.skipIf(existsSync('/mnt/sfs'))(
+    'a machine that never had the share is not blamed for it, unless by name',
+    async () => {
+      const mello = { SFS_ROOT: '', SFS_REQUIRE_MOUNT: '1' }
+      const all = await report(['--only', 'env'], mello)
+      expect([all.code, all.stores.sfs?.status, all.stores.r2?.status]).toEqual([0, 'left out', 'read'])
+      const asked = await report(['--only', 'env', '--store', 'sfs'], mello)
+      expect([asked.code, asked.stores.sfs?.status]).toEqual([1, 'failed'])
+    },
+  )
+
   test('a key that may list and not read breaks no archive', async () => {
     workshop.r2.fail({ operation: 'GetObject', how: 403, code: 'AccessDenied' })
     const { code, checked, unread, problems } = await report(['--store', 'r2', '--only', 'env,ufw'])
