@@ -4,7 +4,7 @@ import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { VerifyReport } from '../../lib/verify/report.ts'
-import { buildVerda, type Verda } from './verda.ts'
+import { buildVerda, type Verda } from '../scripts/verda.ts'
 
 const count = 10_000
 const items = [
