@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises'
+import path from 'node:path'
 import type { Readable } from 'node:stream'
 import type { BucketName, Source } from '../inventory.ts'
 import { items } from '../inventory.ts'
@@ -17,8 +18,11 @@ import { withStaging } from './staging.ts'
 import { unpack } from './unpack.ts'
 
 export interface BringBackOptions {
-  /** Called when a good copy lies ready, before the first file is changed: to stop what uses the files. */
-  before?(): Promise<void>
+  /**
+   * Called when a whole copy lies ready, before the first file is changed: to stop what uses the files. `unpacked` tells where a file lies until then, by its path
+   * from `/`. That throws BadArchive when what is in the copy is of no use.
+   */
+  before?(unpacked: (file: string) => string): Promise<void>
   /** For an item that may also come from a git repository: puts what it holds below `tree`, as an archive of the item would. */
   fromRepository?(tree: string): Promise<void>
 }
@@ -35,7 +39,7 @@ export async function bringBack(site: Site, name: string, options: BringBackOpti
     withStaging(site.root, sources, async (tree) => {
       const { base, ...copy } = await lay(site, name, offer, sources, tree, options)
       await inspect(tree, base)
-      await options.before?.()
+      await options.before?.((file) => path.join(tree, path.posix.relative(`/${base}`, file)))
       const { changed, aside } = await putInPlace({
         staged: tree,
         base,

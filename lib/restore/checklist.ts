@@ -7,8 +7,8 @@ import { hasOurs } from './steps/crontab.ts'
 import { closedPorts, openPorts, runningJails } from './steps/firewall.ts'
 import { modelsWanted } from './steps/models.ts'
 import { mounted } from './steps/share.ts'
-import { addressHere } from './steps/tailscale.ts'
 import { has, sh } from './system.ts'
+import { isUp, tailscaledHere } from './tailscaled.ts'
 
 type Finding = Omit<CheckOutcome, 'check'>
 
@@ -29,15 +29,11 @@ export async function checklist(site: Site): Promise<CheckOutcome[]> {
 
 async function address({ settings }: Site): Promise<Finding> {
   const { expectedAddress } = settings.tailscale
-  const is = await addressHere()
+  const here = await tailscaledHere()
+  const is = here.address ?? 'no address on the tailnet'
   return {
-    ok: is === expectedAddress,
-    found:
-      is === undefined
-        ? 'no address on the tailnet'
-        : is === expectedAddress
-          ? is
-          : `${is}, not ${expectedAddress}`,
+    ok: isUp(here, expectedAddress),
+    found: `${is}${is === expectedAddress || here.address === undefined ? '' : `, not ${expectedAddress}`}${here.state === 'Running' ? '' : ` (tailscaled: ${here.state})`}`,
     todo: 'restore --only tailscale; see tailscale status',
   }
 }

@@ -10,6 +10,8 @@ export const sh = $({
     ...systemEnvironment(),
     LC_ALL: 'C',
     DEBIAN_FRONTEND: 'noninteractive',
+    // On Ubuntu, what apt installs restarts other services, tailscaled and ssh among them.
+    NEEDRESTART_SUSPEND: '1',
   },
 })
 

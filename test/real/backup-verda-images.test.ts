@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type RealS3, realS3Servers } from '../servers/real-s3.ts'
 import { ownerOf } from './buckets.ts'
+import { type Engine, importImage, podman } from './podman.ts'
 import {
   bucketNames,
   buildTwoMachines,
@@ -37,7 +37,7 @@ beforeAll(async () => {
     'comfyume-nginx': 'localhost/comfyume-nginx:latest',
     'comfyume-admin': 'localhost/comfyume-admin:latest',
   }
-  for (const reference of Object.values(references)) importImage(verdas, reference)
+  for (const reference of Object.values(references)) importImage(verdas, folder, reference)
   const images = Object.entries(references).map(([name, reference]) => `${name}=${reference}`)
   env = {
     ...storeSettings('R2', server),
@@ -76,9 +76,7 @@ test('five images of podman go to Mello and R2, checked, and load again as what 
       },
     )
   }
-  const all = (engine: Engine) =>
-    engine.run('images', '--no-trunc', '--format', '{{.Repository}}:{{.Tag}} {{.ID}}')
-  expect(all(another).trim().split('\n').toSorted()).toEqual(all(verdas).trim().split('\n').toSorted())
+  expect(another.images()).toEqual(verdas.images())
   expect(item('comfyume-admin').stores.r2?.key).toBe(`comfyume-admin-${day}.tar.gz`)
 })
 
@@ -101,7 +99,7 @@ test('the second time they are unchanged, and a tag alone makes a change', async
 
 test('a missing image fails itself alone', async () => {
   verdas.run('rmi', 'localhost/comfyume-queue-manager:latest')
-  importImage(verdas, 'localhost/comfyume-frontend:v0.11.0')
+  importImage(verdas, folder, 'localhost/comfyume-frontend:v0.11.0')
   const { code, report, item } = await machines.run('backup-verda', ['--only', 'containers'], {
     ...env,
     BACKUP_NOW: `${day}T16:00:00Z`,
@@ -118,26 +116,3 @@ test('a missing image fails itself alone', async () => {
     'unchanged',
   ])
 })
-
-interface Engine {
-  /** The path of a script that is podman with storage of its own. */
-  command: string
-  run(...args: string[]): string
-}
-
-function podman(storage: string): Engine {
-  mkdirSync(storage)
-  const command = path.join(storage, 'engine')
-  const options = ['root', 'runroot', 'tmpdir'].map((name) => `--${name} ${storage}/${name}`).join(' ')
-  writeFileSync(command, `#!/bin/sh\nexec podman ${options} --storage-driver vfs "$@"\n`)
-  chmodSync(command, 0o755)
-  return { command, run: (...args) => execFileSync(command, args, { encoding: 'utf8', stdio: 'pipe' }) }
-}
-
-/** An image of one layer with random content. */
-function importImage(engine: Engine, reference: string): void {
-  const files = mkdtempSync(path.join(folder, 'files-'))
-  writeFileSync(path.join(files, 'app'), randomBytes(3_000_000), { mode: 0o755 })
-  execFileSync('tar', ['-C', files, '-cf', `${files}.tar`, '.'])
-  engine.run('import', `${files}.tar`, reference)
-}

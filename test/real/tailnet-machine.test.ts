@@ -130,7 +130,8 @@ test('a new machine that has the files of a vanished one has its address; pings 
     rmSync(second.stateDir, { recursive: true })
     type(`cp -a ${machine.stateDir} ${second.stateDir}`)
     expect(type('systemctl start tailscaled', second)).toEqual([0, ''])
-    expect(type('tailscale ip -4', second)).toEqual([0, address])
+    const connected = 'until tailscale status >/dev/null; do sleep 0.1; done; tailscale ip -4'
+    expect(type(connected, second)).toEqual([0, address])
   } finally {
     await second.close()
     rmSync(other, { recursive: true })

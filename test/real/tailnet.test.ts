@@ -98,7 +98,8 @@ test('once the old instance is gone, nobody answers at its address, and it is se
 test('a daemon that starts before its identity is back needs a login, and gets another address by it', async () => {
   const early = await tailnet.startDaemon(stateOf('early'))
   expect((await early.status()).BackendState).toBe('NeedsLogin')
-  await expect(early.tailscale('up', `--login-server=${tailnet.loginServer}`)).rejects.toThrow('authkey')
+  const login = [`--login-server=${tailnet.loginServer}`, '--timeout=2s']
+  await expect(early.tailscale('up', ...login)).rejects.toThrow('To authenticate, visit')
   await early.stop()
 
   const late = await newNode('late')

@@ -212,7 +212,7 @@ export function reportOf(run: Run): Report {
 }
 
 /** Every setting is given, as empty as can be, so that neither this machine's environment nor a .env here says anything. */
-function environment(verda: Pick<Verda, 'folder' | 'tmp' | 'settings'>, env: Record<string, string>) {
+export function environment(verda: Pick<Verda, 'folder' | 'tmp' | 'settings'>, env: Record<string, string>) {
   const names = [
     ...readFileSync(path.join(project, 'lib/settings.ts'), 'utf8').matchAll(/'([A-Z][A-Z0-9_]+)'/g),
   ]

@@ -17,6 +17,10 @@ export interface Tailnet {
   tailscale: string
   /** Starts a daemon on a state folder, which is made where it is missing; waits until it answers. */
   startDaemon(stateDir: string): Promise<Daemon>
+  /** Ends the key of the node with that address: it has to log in again, and keeps its address. */
+  expire(address: string): Promise<void>
+  /** Takes the node with that address off the tailnet: what logs in with its key is somebody new. */
+  remove(address: string): Promise<void>
   /** What the control server and the relay have said so far. */
   log(): string
   /** Ends every daemon, those too that something else started with `tailscaled`, and removes what it has laid. */
@@ -50,6 +54,11 @@ export async function startTailnet(): Promise<Tailnet> {
   )
   const said = collect(server)
   const daemons: Daemon[] = []
+
+  async function order(line: string) {
+    server.stdin.write(`${line}\n`)
+    await until(`the control server has done: ${line}`, async () => said.out.split('\n').includes(line))
+  }
 
   async function close() {
     await Promise.all(daemons.map((each) => each.stop()))
@@ -87,6 +96,8 @@ export async function startTailnet(): Promise<Tailnet> {
       daemons.push(started)
       return started
     },
+    expire: (address) => order(`expire ${address}`),
+    remove: (address) => order(`remove ${address}`),
     log: () => said.all,
     close,
   }

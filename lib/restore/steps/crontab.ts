@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
+import { systemEnvironment } from '../../hosts/environment.ts'
 import type { Site } from '../site.ts'
 import type { Step } from '../step.ts'
 import { sh } from '../system.ts'
@@ -16,9 +17,8 @@ export function crontabStep(_site: Site): Step {
       return (await hasOurs(file)) ? 'there already' : undefined
     },
     async do() {
-      const ours = await readFile(file, 'utf8')
-      const there = (await crontab()).replace(/\n*$/, '\n').replace(/^\n$/, '')
-      await execa('crontab', ['-'], { input: there === '' ? ours : `${there}\n${ours}` })
+      const text = crontabWith(await crontab(), await readFile(file, 'utf8'))
+      await execa('crontab', ['-'], { input: text, env: systemEnvironment(), extendEnv: false })
       return { said: 'installed', changed: true }
     },
     async check() {
@@ -37,7 +37,27 @@ export async function hasOurs(file: string): Promise<boolean> {
   return ours.every((line) => there.includes(line))
 }
 
+/** Whatever it may be that cannot be read, it must not be written over. */
 async function crontab(): Promise<string> {
-  const { exitCode, stdout } = await sh`crontab -l`
-  return exitCode === 0 ? stdout : ''
+  const { exitCode, stdout, stderr } = await sh`crontab -l`
+  if (exitCode === 0) return stdout
+  if (stderr.includes('no crontab for')) return ''
+  throw new Error(`root's crontab cannot be read: ${stderr.trim() || `crontab -l ended with ${exitCode}`}`)
+}
+
+/**
+ * The text of a crontab with our lines behind what is there. A job that is there already, at our time or at another one, would run twice: it stays as a comment.
+ * Pure.
+ */
+export function crontabWith(there: string, ours: string): string {
+  const commands = new Set(ours.split('\n').map(commandOf).filter(Boolean))
+  const lines = there.trimEnd().split('\n')
+  const others = lines.map((line) => (commands.has(commandOf(line)) ? `# before the restore: ${line}` : line))
+  const before = others.join('\n')
+  return before === '' ? ours : `${before}\n\n${ours}`
+}
+
+/** What a line of a crontab runs, after its five fields or its `@daily`; undefined for a comment or a setting. */
+function commandOf(line: string): string | undefined {
+  return /^\s*(?:@\w+|(?:[-\d*,/A-Za-z]+\s+){4}[-\d*,/A-Za-z]+)\s+(\S.*?)\s*$/.exec(line)?.[1]
 }

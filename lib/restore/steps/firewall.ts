@@ -8,11 +8,11 @@ import { bringBackInWords, isBackInWords } from './files.ts'
 /** What must be let in, whatever the restored rules say: ssh, tailscale, http and https. */
 export const openPorts = ['22/tcp', '41641/udp', '80/tcp', '443/tcp'] as const
 
-/** The rules, then the ports that must be open, and only then the wall: nobody is locked out in between. */
+/** The rules, then the ports that must be open, and only then the wall: nobody is locked out in between, and open sessions go on. */
 export function ufwStep(site: Site): Step {
   return {
     name: 'ufw',
-    title: `UFW rules; lets in ${openPorts.join(', ')}; enables the firewall`,
+    title: `UFW rules; lets in ${openPorts.join(', ')}; disables the firewall and enables it again`,
     items: ['ufw'],
     async done() {
       const back = await isBackInWords(site, 'ufw')
@@ -22,6 +22,8 @@ export function ufwStep(site: Site): Step {
       const { said, failure } = await tryBringBack(site, 'ufw')
       if (!(await has('ufw')))
         throw new Error(`${said}; ufw is not installed: apt-get install ufw, then run this again`)
+      // While it is on, ufw takes its new files for rules that are in force: it loads none of them, and fails to add to them.
+      await must(sh`ufw disable`)
       for (const port of openPorts) await must(sh`ufw allow ${port}`)
       await must(sh`ufw --force enable`)
       // ufw writes its own rules into the files that it was given.
@@ -55,7 +57,7 @@ export function fail2banStep(site: Site): Step {
       return { said: `${said}; restarted`, changed: true }
     },
     async check() {
-      for (let tries = 0; tries < 20 && (await runningJails()).length === 0; tries++) await sleep(500)
+      for (let tries = 0; tries < 60 && (await runningJails()).length === 0; tries++) await sleep(500)
       if ((await runningJails()).length === 0)
         throw new Error('fail2ban runs no jail: see fail2ban-client status and its log')
     },

@@ -1,3 +1,5 @@
+import { messageOf } from '../../message.ts'
+import { aptGet } from '../apt.ts'
 import type { Site } from '../site.ts'
 import type { Step } from '../step.ts'
 import { has, must, sh } from '../system.ts'
@@ -33,10 +35,17 @@ export function packagesStep(site: Site): Step {
       const others = lacking.filter((name) => name !== 'tailscale')
       const withTailscale = lacking.includes('tailscale')
       if (withTailscale) await must(sh`systemctl mask tailscaled`)
-      await must(sh`apt-get update -qq`)
-      if (others.length > 0) await install(others)
-      if (withTailscale && !(await isOffered('tailscale'))) await addTailscalesOwn()
-      if (withTailscale) await install(['tailscale'])
+      // A repository of somebody else that cannot be had does not matter, as long as what is wanted can.
+      const complaint = await aptGet('update').then(() => '', messageOf)
+      try {
+        await install(others)
+        if (withTailscale && !(await isOffered('tailscale'))) await addTailscalesOwn()
+        if (withTailscale) await install(['tailscale'])
+      } catch (error) {
+        throw new Error([messageOf(error), complaint].filter(Boolean).join('; and before that, '), {
+          cause: error,
+        })
+      }
       return { said: `installed ${lacking.join(', ')}`, changed: true }
     },
     async check() {
@@ -48,8 +57,8 @@ export function packagesStep(site: Site): Step {
 }
 
 async function missing({ settings, plan }: Site): Promise<string[]> {
-  const { stdout } = await sh`dpkg --get-selections`
-  const installed = new Set([...stdout.matchAll(/^([^\s:]+)\S*\s+install$/gm)].map(([, name]) => name))
+  const { stdout } = await sh`dpkg-query --show --showformat '\${Package} \${db:Status-Status}\\n'`
+  const installed = new Set([...stdout.matchAll(/^(\S+) installed$/gm)].map(([, name]) => name))
   const engine = settings.containerEngine ?? ((await has('docker')) || (await has('podman')) ? '' : 'docker')
   const images = plan.items.some(({ kind }) => kind === 'image')
   return [
@@ -60,8 +69,15 @@ async function missing({ settings, plan }: Site): Promise<string[]> {
 }
 
 async function install(names: readonly string[]): Promise<void> {
-  await must(sh`apt-get install -qq -y --no-install-recommends ${names}`)
+  const [whole, lean] = [true, false].map((is) =>
+    names.filter((name) => withRecommended.includes(name) === is),
+  )
+  if (lean?.length) await aptGet('install', '--no-install-recommends', ...lean)
+  if (whole?.length) await aptGet('install', ...whole)
 }
+
+/** Fail2ban reads the journal, and bans, with packages that it only recommends. */
+const withRecommended = ['fail2ban']
 
 async function isOffered(name: string): Promise<boolean> {
   const { stdout } = await sh`apt-cache policy ${name}`
@@ -74,5 +90,5 @@ async function addTailscalesOwn(): Promise<void> {
   const address = `https://pkgs.tailscale.com/stable/${release}`
   await must(sh`curl -fsSL -o /usr/share/keyrings/tailscale-archive-keyring.gpg ${address}.noarmor.gpg`)
   await must(sh`curl -fsSL -o /etc/apt/sources.list.d/tailscale.list ${address}.tailscale-keyring.list`)
-  await must(sh`apt-get update -qq`)
+  await aptGet('update')
 }

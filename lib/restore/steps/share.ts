@@ -1,8 +1,9 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import type { Settings } from '../../settings.ts'
+import { aptGet } from '../apt.ts'
 import type { Site } from '../site.ts'
 import { Skip, type Step } from '../step.ts'
-import { has, must, sh } from '../system.ts'
+import { has, sh } from '../system.ts'
 
 /** Which of the shares is this machine's: `--sfs`, else by the facts' "Model Source Priority" the production's own or the clone. */
 export type Share = 'prod' | 'clone'
@@ -76,8 +77,8 @@ export async function mountShare(settings: Settings, share: Share): Promise<stri
   if (address === undefined)
     return `${root} is not mounted, and ${setting} does not say what should be: set it to the share's host:/path`
   if (!(await has('mount.nfs'))) {
-    await sh`apt-get update -qq`
-    await must(sh`apt-get install -qq -y --no-install-recommends nfs-common`)
+    await aptGet('update').catch(() => {})
+    await aptGet('install', '--no-install-recommends', 'nfs-common')
   }
   await mkdir(root, { recursive: true })
   const { exitCode, stderr } =

@@ -15,10 +15,17 @@ export function sshStep(site: Site): Step {
     async do() {
       const done = await bringBackInWords(site, 'ssh-host-keys')
       for (const key of await privateKeys(folder)) await chmod(key, 0o600)
-      const unit = (await stateOf('ssh')) === 'active' ? 'ssh' : 'sshd'
-      if ((await stateOf(unit)) !== 'active') return { ...done, said: `${done.said}; ssh does not run here` }
-      await must(sh`systemctl reload ${unit}`)
-      return { ...done, said: `${done.said}; ${unit} reloaded` }
+      for (const unit of ['ssh', 'sshd']) {
+        if ((await stateOf(unit)) !== 'active') continue
+        await must(sh`systemctl reload ${unit}`)
+        return { ...done, said: `${done.said}; ${unit} reloaded` }
+      }
+      // Ubuntu starts ssh with the first connection: ssh.socket waits for that.
+      const waits = (await stateOf('ssh.socket')) === 'active'
+      return {
+        ...done,
+        said: `${done.said}; ssh ${waits ? 'starts with the next connection' : 'does not run here'}`,
+      }
     },
     async check() {
       if (!(await has('ssh-keygen'))) return

@@ -30,7 +30,8 @@ export function userStep(site: Site): Step {
       if (is === undefined) await add(wanted)
       else if (wanted !== undefined && is.uid !== wanted.uid) await renumber(is, wanted)
       for (const group of await lackingGroups()) await must(sh`usermod -aG ${group} ${name}`)
-      return { said: `${name} has number ${(await ownerHere())?.uid}`, changed: true }
+      const number = `${name} has number ${(await ownerHere())?.uid}`
+      return { said: is === undefined ? `${number}, and no password: ${becomesRoot}` : number, changed: true }
     },
   }
 }
@@ -60,12 +61,16 @@ async function add(owner: Owner | undefined): Promise<void> {
   await must(sh`chown -h ${name}: ${home}`)
 }
 
+const becomesRoot = `for the backups from Mello it must become root without one (README, "Set up on Verda")`
+
 async function renumber(is: Owner, owner: Owner): Promise<void> {
   await mustBeFree(owner.uid)
+  await mustBeIdle(is.uid, owner.uid)
   await must(sh`groupmod -o -g ${owner.gid} ${name}`)
-  // usermod also gives the user's home its new number; it refuses while the user is logged in.
+  // usermod also gives the user's home its new number.
   await must(sh`usermod -u ${owner.uid} -g ${owner.gid} ${name}`)
-  await must(sh`find ${home} -xdev -uid ${is.uid} -exec chown -h ${name}: {} +`)
+  await must(sh`find ${home} -xdev -uid ${is.uid} -exec chown -h ${name} {} +`)
+  await must(sh`find ${home} -xdev -gid ${is.gid} -exec chgrp -h ${name} {} +`)
 }
 
 async function mustBeFree(uid: number): Promise<void> {
@@ -74,6 +79,17 @@ async function mustBeFree(uid: number): Promise<void> {
   throw new Error(
     `in the backup ${name} has number ${uid}, which here is ${holder}'s: give that user another one (usermod -u 60001 ${holder}), then run this again. ` +
       `Until then the files of ${name} belong to ${holder}`,
+  )
+}
+
+/** usermod refuses while the user is logged in, and then it is too late to leave all as it was. */
+async function mustBeIdle(uid: number, wanted: number): Promise<void> {
+  const { exitCode, stdout } = await sh`pgrep --euid ${uid} --list-name`
+  if (exitCode !== 0) return
+  throw new Error(
+    `${name} has number ${uid} here and ${wanted} in the backup, and cannot be given it while it is logged in or runs something ` +
+      `(${stdout.trim().split('\n').slice(0, 3).join(', ')}): log in as root in its place, or end that (loginctl terminate-user ${name}), then run this again. Until then ` +
+      `the files of ${name} belong to number ${wanted}`,
   )
 }
 

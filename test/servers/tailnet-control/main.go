@@ -2,22 +2,24 @@
 // (DERP) and a STUN server beside it, all on 127.0.0.1 of the network namespace in which it is started.
 //
 // A node key that it knows needs no login and keeps its address; a new one needs the key that -auth-key says, as often as that is shown,
-// and gets the next address of 100.64.0.0/10. What it knows is in memory alone. It ends when its standard input does.
+// and gets the next address of 100.64.0.0/10. What it knows is in memory alone. Orders come on standard input, a line each, `expire 100.64.0.1`
+// or `remove 100.64.0.1`, and are repeated on standard output when they are done. It ends when its standard input does.
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,23 +40,30 @@ func main() {
 	url := "http://" + listener.Addr().String()
 	control := &testcontrol.Server{
 		ExplicitBaseURL:  url,
-		RequireAuthKey:   *authKey,
 		AllNodesSameUser: true,
 		DERPMap:          relay(),
 		Verbose:          true,
 	}
-	log.SetOutput(&doorman{control: control, authKey: *authKey})
+	doorman := &doorman{control: control, authKey: *authKey, known: map[key.NodePublic]bool{}}
+	log.SetOutput(doorman)
 	(&presence{control: control, polls: map[key.NodePublic]int{}}).watch()
 	go func() { log.Fatal(http.Serve(listener, control)) }()
 	fmt.Println(url)
-	io.Copy(io.Discard, os.Stdin)
+	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); fmt.Println(orders.Text()) {
+		verb, address, _ := strings.Cut(orders.Text(), " ")
+		doorman.order(verb, address)
+	}
 }
 
-// doorman asks only new nodes for the key. By itself the test server asks every node, each time that it starts, and has no hook where it
-// decides; but under Verbose it logs each request to register, in the same goroutine, right before that.
+// doorman decides who needs a login, as the real service does: a node that is known and not expired needs none, another one is told where to
+// log in, or may show the key. By itself the test server asks every node or none, each time that it starts, and has no hook where it decides;
+// but under Verbose it logs each request to register, in the same goroutine, right before that.
 type doorman struct {
 	control *testcontrol.Server
 	authKey string
+	mu      sync.Mutex
+	known   map[key.NodePublic]bool
+	removed tailcfg.NodeID
 }
 
 func (d *doorman) Write(line []byte) (int, error) {
@@ -66,11 +75,49 @@ func (d *doorman) Write(line []byte) (int, error) {
 	if err := json.Unmarshal(said, &request); err != nil {
 		return 0, err
 	}
-	d.control.RequireAuthKey = d.authKey
-	if d.control.Node(request.NodeKey) != nil {
-		d.control.RequireAuthKey = ""
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	shows := request.Auth != nil && request.Auth.AuthKey != ""
+	if shows && request.Auth.AuthKey == d.authKey {
+		d.known[request.NodeKey] = true
+		d.setExpiry(request.NodeKey, time.Time{})
+		d.setExpiry(request.OldNodeKey, time.Time{})
+	}
+	known := d.known[request.NodeKey]
+	d.control.RequireAuth, d.control.RequireAuthKey = !known && !shows, ""
+	if !known && shows {
+		d.control.RequireAuthKey = d.authKey
 	}
 	return len(line), nil
+}
+
+func (d *doorman) setExpiry(node key.NodePublic, expiry time.Time) {
+	if is := d.control.Node(node); is != nil {
+		is.KeyExpiry = expiry
+		d.control.UpdateNode(is)
+	}
+}
+
+// order does to the node with an address what one does in the admin console: "expire" ends its key, so that it has to log in again and keeps
+// its address; "remove" makes it somebody new, with another address.
+func (d *doorman) order(verb, address string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, node := range d.control.AllNodes() {
+		if node.Addresses[0].Addr().String() != address {
+			continue
+		}
+		if verb == "expire" {
+			d.setExpiry(node.Key, time.Now().Add(-time.Hour))
+			continue
+		}
+		delete(d.known, node.Key)
+		// The test server makes addresses of these numbers: 100.64.200.1.
+		d.removed++
+		node.ID = 200<<8 + d.removed
+		node.StableID = tailcfg.StableNodeID(fmt.Sprintf("TESTCTRL%08x", int(node.ID)))
+		d.control.UpdateNode(node)
+	}
 }
 
 // relay starts a DERP and a STUN server and returns the map that makes them the only ones.
