@@ -27,4 +27,4 @@ const options = [
   'DPkg::Lock::Timeout=600',
   'Dpkg::Options::=--force-confdef',
   'Dpkg::Options::=--force-confold',
-].flatMap((option) => ['-o', option])
+].map((option) => `-o${option}`)

@@ -196,6 +196,26 @@ test('no copy, and a daemon that runs under another name: it goes on, because no
   expect([actions(calls), type('tailscale ip -4'), unit()]).toEqual([[], other, ['active', 'enabled']])
 })
 
+test('the identity of another environment is left out: a tailscaled that runs goes on, and of one that is masked it is told', async () => {
+  await loseTheOldInstance()
+  const staging = () =>
+    runRestore(root, verda, ['--only', 'config'], { env: { ENVIRONMENT: 'staging' }, bin: [machine.bin] })
+  type('systemctl enable --now tailscaled')
+  logIn()
+  const [other, calls] = [type('tailscale ip -4'), machine.calls().length]
+  expect((await staging()).step('tailscale')).toMatchObject({
+    status: 'skipped',
+    said: expect.stringContaining('is the identity of production'),
+  })
+  expect([
+    actions(calls).filter((call) => call.includes('tailscale')),
+    type('tailscale ip -4'),
+    unit(),
+  ]).toEqual([[], other, ['active', 'enabled']])
+  type('systemctl mask --now tailscaled')
+  expect((await staging()).step('tailscale').said).toContain('tailscaled stays masked')
+})
+
 describe('the old instance still runs', () => {
   test('and the daemon that runs here sees it: the restore stops, and nothing is changed', async () => {
     await backUp()

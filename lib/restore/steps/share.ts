@@ -41,7 +41,10 @@ export function shareStep(site: Site, share: Share): Step {
         throw new Skip(
           `${share === 'prod' ? 'SFS_PROD' : 'SFS_CLONE'} is not set: nothing is written to /etc/fstab, and after a reboot the share is not there`,
         )
-      const before = await readFile('/etc/fstab', 'utf8').catch(() => '')
+      const before = await readFile('/etc/fstab', 'utf8').catch((error) => {
+        if (error.code === 'ENOENT') return ''
+        throw error
+      })
       await writeFile('/etc/fstab.comfyume-backup', fstabWith(before, root, line), { mode: 0o644 })
       await rename('/etc/fstab.comfyume-backup', '/etc/fstab')
       const problem = await mountShare(settings, share)
