@@ -40,7 +40,8 @@ async function checkRuntime({ host, settings }: Context): Promise<Finding[]> {
 }
 
 /** What every Debian and Ubuntu has, the smallest too. */
-const bare = /^(?:linux-vdso|ld-linux|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libatomic)\b/
+const bare =
+  /^(?:linux-vdso|ld-linux|libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libatomic)(?=[.-])/
 
 const exitNoToolkit = 40
 const exitNoRuntime = 41

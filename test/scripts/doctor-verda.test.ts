@@ -1,3 +1,5 @@
+import { rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DoctorReport } from '../../lib/doctor/show.ts'
 import { buildClinic, type Clinic } from './clinic.ts'
@@ -178,5 +180,32 @@ describe('the command', () => {
       'stores',
       'ping',
     ])
+  })
+})
+
+describe('the runtime that is backed up with the toolkit', () => {
+  const node = () => path.join(clinic.workshop.verda.root, 'opt/comfyume-backup/bin/node')
+
+  it.each<[string, () => void, RegExp]>([
+    ['is not there', () => rmSync(node()), /bin\/node is not there/],
+    [
+      'is a script of a version manager',
+      () => writeFileSync(node(), '#!/bin/sh\nexec node "$@"\n'),
+      /is no program of its own/,
+    ],
+    [
+      'is a link to elsewhere',
+      () => {
+        rmSync(node())
+        symlinkSync(process.execPath, node())
+      },
+      /is no program of its own/,
+    ],
+    ['does not run', () => truncateSync(node(), 5000), /does not run/],
+  ])('%s', async (_, spoil, complaint) => {
+    spoil()
+    const { code, lines } = await clinic.complaints('verda')
+    expect(lines.filter((line) => line.includes('tools runtime')).join()).toMatch(complaint)
+    expect(code).toBe(1)
   })
 })
