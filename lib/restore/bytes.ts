@@ -3,10 +3,10 @@ import { lstat, readdir } from 'node:fs/promises'
 
 /** Paths as strings that hold one byte a character (latin1), because not every file name is UTF-8. */
 
-/** What lies at a path, links not being followed; undefined for nothing. */
+/** What lies at a path, where a link is itself; undefined for nothing, and for a path that leads nowhere. */
 export async function about(file: string): Promise<BigIntStats | undefined> {
   return lstat(bytes(file), { bigint: true }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
+    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(error.code ?? '')) return undefined
     throw error
   })
 }

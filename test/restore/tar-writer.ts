@@ -40,6 +40,8 @@ const types = {
   'global headers': 'g',
 } as const
 
+export const memberTypes = Object.keys(types) as (keyof typeof types)[]
+
 /** An archive with exactly these members, written byte by byte, because tar itself would not make most of them. */
 export function tarOf(...members: readonly Member[]): Buffer {
   return Buffer.concat([...members.flatMap(blocks), Buffer.alloc(1024)])
