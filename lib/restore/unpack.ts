@@ -42,10 +42,12 @@ export async function unpack(body: Readable, folder: string, options: UnpackOpti
   const lacking = new Map(options.mustHave.map((pattern) => [pattern, matcher(pattern)]))
   let hostile: string | undefined
   let stripped: string | undefined
+  let isFull = false
   const errors = errorLines((line) => {
     // A message is judged when it comes: of very many, only the last are kept.
     hostile ??= whyHostile(line)
     if (takenOff.test(line)) stripped ??= line
+    isFull ||= outOfRoom.test(line)
     if (!line.startsWith(memberMark)) return false
     const member = line.slice(memberMark.length)
     const name = member.replace(/^(?:\.\/)+/, '').replace(/\/$/, '')
@@ -65,8 +67,7 @@ export async function unpack(body: Readable, folder: string, options: UnpackOpti
   }
   const [code] = await ended
   const stderr = errors.finish()
-  if (/No space left on device|Disk quota exceeded/.test(stderr))
-    throw new CannotUnpack(`no room for it below ${folder}: free some, and run again`)
+  if (isFull) throw new CannotUnpack(`no room for it below ${folder}: free some, and run again`)
   if (hostile !== undefined) throw new BadArchive(hostile)
   if (stripped !== undefined) throw new BadArchive(`it holds links or names that lead outside (${stripped})`)
   // A tar that gave up breaks the pipe: what it says is then the reason, else what the source said.
@@ -79,6 +80,9 @@ export async function unpack(body: Readable, folder: string, options: UnpackOpti
   if (lacking.size > 0) throw new BadArchive(`it has no ${[...lacking.keys()].join(' and no ')}`)
   return seen
 }
+
+/** Of a file that only fits in part, tar says how much did. */
+const outOfRoom = /^tar: .*: (?:.*No space left on device|.*Disk quota exceeded|Wrote only \d+ of \d+ bytes)$/
 
 const takenOff = /^tar: Removing leading .* from (?:member names|hard link targets)$/
 
