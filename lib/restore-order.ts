@@ -49,12 +49,10 @@ export interface Ranked {
  */
 export function rankOffers(offers: readonly Offer[], wanted: Wanted): Ranked {
   const { order } = wanted
-  const own = offers
-    .filter(({ source }) => order.includes(source))
-    .sort((a, b) => order.indexOf(a.source) - order.indexOf(b.source))
+  const own = offers.filter(({ source }) => order.includes(source))
   const judged = own.map((offer) => ({ offer, reason: reasonAgainst(offer, wanted) }))
   const usable = judged.filter(({ reason }) => reason === undefined).map(({ offer }) => offer)
-  const sorted = [...usable].sort(better(wanted.environment))
+  const sorted = [...usable].sort(better(wanted))
   const shelves = order.map((source) => sorted.filter((offer) => offer.source === source))
   const candidates = wanted.prefer === 'newest' ? sorted : inTurns(shelves)
   const passed = judged.flatMap(({ offer, reason }) => (reason === undefined ? [] : [{ offer, reason }]))
@@ -77,14 +75,15 @@ function reasonAgainst(offer: Offer, { at, now, environment, ownOnly }: Wanted):
 
 const rank: Record<OfferKind, number> = { recorded: 0, repository: 0, unrecorded: 1, latest: 2 }
 
-/** Orders copies, wherever they lie; of equal ones in one source the later name comes first. */
-function better(environment: string): (a: Offer, b: Offer) => number {
+/** Orders copies, wherever they lie; of equal ones that of the first source, and in it the later name, comes first. */
+function better({ environment, order }: Wanted): (a: Offer, b: Offer) => number {
   const foreign = (offer: Offer) => (offer.environment === environment ? 0 : 1)
   return (a, b) =>
     foreign(a) - foreign(b) ||
     rank[a.kind] - rank[b.kind] ||
     timeOf(b) - timeOf(a) ||
-    (a.source !== b.source || a.key === b.key ? 0 : a.key < b.key ? 1 : -1)
+    order.indexOf(a.source) - order.indexOf(b.source) ||
+    (a.key === b.key ? 0 : a.key < b.key ? 1 : -1)
 }
 
 /** The best of each shelf, then the second of each, and so on. */

@@ -13,6 +13,6 @@ export function complaint({ stderr, exitCodes }: Outcome): string {
   const lines = stderr
     .trim()
     .split('\n')
-    .filter((line) => !line.includes('Exiting with failure status'))
+    .filter((line) => !/Exiting with failure status|Error is not recoverable: exiting now/.test(line))
   return lines.at(-1) || `exit codes ${exitCodes.join(' ')}`
 }

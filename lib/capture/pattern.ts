@@ -5,5 +5,6 @@ export function matcher(pattern: string): RegExp {
       .replace(/[.+^$(){}|\\]/g, '\\$&')
       .replaceAll('*', '.*')
       .replaceAll('?', '.')}$`,
+    's',
   )
 }

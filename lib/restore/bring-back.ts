@@ -7,6 +7,8 @@ import { messageOf } from '../message.ts'
 import { captureOf } from '../plan.ts'
 import type { Offer } from '../restore-order.ts'
 import { BadArchive, CannotUnpack } from './bad-archive.ts'
+import { printable } from './bytes.ts'
+import { headsOf } from './heads.ts'
 import { inspect } from './inspect.ts'
 import { baseOf, depthOf } from './mapping.ts'
 import { isBack, lookOf, takeNote } from './notes.ts'
@@ -40,13 +42,17 @@ export async function bringBack(site: Site, name: string, options: BringBackOpti
       const { base, ...copy } = await lay(site, name, offer, sources, tree, options)
       await inspect(tree, base)
       await options.before?.((file) => path.join(tree, path.posix.relative(`/${base}`, file)))
-      const { changed, aside } = await putInPlace({
+      const { changed, aside, stayed } = await putInPlace({
         staged: tree,
         base,
         root: site.root,
         sources,
         aside: site.aside,
       })
+      for (const file of stayed)
+        site.watch.note(
+          `${name}: ${printable(file)} stays as it is: it says who may log in by ssh, and here and in the archive are not both plain files; compare them by hand`,
+        )
       await takeNote(site, name, { key: offer.key, sha256: copy.sha256 ?? '' }, lookOf(site, sources))
       return {
         status: changed > 0 ? 'restored' : 'unchanged',
@@ -148,17 +154,19 @@ async function lay(
   }
   await checkRoom(tree, offer)
   site.watch.total(offer.bytes ?? 0)
-  const { sha256, bytes, heads } = await unpack(await openOffer(site, item, offer), tree, {
-    depth: depthOf(sources),
+  const { sha256, bytes } = await unpack(await openOffer(site, item, offer), tree, {
     mustHave: sources.flatMap(({ mustHave }) => mustHave ?? []),
     onBytes: (count) => site.watch.bytes(count),
     ...(offer.record ? { record: offer.record } : {}),
   })
+  const heads = await headsOf(tree, depthOf(sources))
   const base = baseOf(sources, heads)
   if (base !== undefined) return { base, bytes, sha256 }
-  const [strange] = [...heads].filter((head) => baseOf(sources, [head]) === undefined)
+  const strange = heads.find((head) => baseOf(sources, [head]) === undefined)
   const places = sources.map(({ path, match }) => (match ? `${path}/${match}` : path)).join(', ')
-  throw new BadArchive(`it holds ${strange ?? [...heads][0]}, which is no part of ${item} here (${places})`)
+  throw new BadArchive(
+    `it holds ${printable(strange ?? (heads[0] as string))}, which is no part of ${item} here (${places})`,
+  )
 }
 
 /** The content of a copy, from its start. Throws BadArchive when it cannot be had. */

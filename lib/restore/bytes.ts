@@ -1,14 +1,12 @@
 import type { BigIntStats } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
-import { BadArchive } from './bad-archive.ts'
 
 /** Paths as strings that hold one byte a character (latin1), because not every file name is UTF-8. */
 
+/** What lies at a path, where a link is itself; undefined for nothing, and for a path that leads nowhere. */
 export async function about(file: string): Promise<BigIntStats | undefined> {
   return lstat(bytes(file), { bigint: true }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    if (error.code === 'ENOTDIR')
-      throw new BadArchive(`${utf8(file)} cannot be there: something above it is no folder`)
+    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(error.code ?? '')) return undefined
     throw error
   })
 }
@@ -27,4 +25,9 @@ export function latin1(text: string): string {
 
 export function utf8(name: string): string {
   return bytes(name).toString()
+}
+
+/** A name, as text, for a message: what would do something to a terminal is escaped. */
+export function printable(text: string): string {
+  return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
 }

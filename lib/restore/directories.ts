@@ -20,6 +20,7 @@ export async function keepDirectories(tree: string, folders: readonly string[]):
       ...asTheyAre,
       '--no-recursion',
       '--null',
+      '--no-unquote',
       '--files-from=-',
     ],
     { input: list, env: { LC_ALL: 'C' } },

@@ -9,7 +9,7 @@ import { below, makePrivateFolder } from './site.ts'
  */
 export async function putMarker(root: string, items: readonly string[]): Promise<void> {
   const file = below(root, restoringMarker)
-  await makePrivateFolder(path.dirname(file))
+  await makePrivateFolder(path.dirname(file), root)
   await write(file, [...new Set([...(await pending(file)), ...items])])
 }
 

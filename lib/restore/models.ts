@@ -85,7 +85,10 @@ async function listAll({ shelves, folders, extension }: ModelsWanted): Promise<M
   for (const shelf of shelves) {
     for await (const { key, bytes } of shelf.store.list(shelf.folder)) {
       const name = key.slice(shelf.folder.length)
-      if (!folders.includes(name.split('/')[0] as string) || !name.endsWith(extension)) continue
+      const parts = name.split('/')
+      if (!folders.includes(parts[0] as string) || !name.endsWith(extension)) continue
+      // A key is any text: one that would lead out of the folder is no model's.
+      if (parts.some((part) => ['', '.', '..'].includes(part))) continue
       found.set(name, [...(found.get(name) ?? []), { shelf, bytes }])
     }
   }

@@ -39,7 +39,7 @@ export async function takeNote(
   const fingerprint = await look()
   if (fingerprint === undefined) return
   const file = noteFile(site, item)
-  await makePrivateFolder(path.dirname(file))
+  await makePrivateFolder(path.dirname(file), site.root)
   await writeFile(file, `${JSON.stringify({ key, sha256, fingerprint } satisfies Note)}\n`, { mode: 0o600 })
 }
 

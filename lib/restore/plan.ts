@@ -129,8 +129,12 @@ function notesOf(
   selected: readonly SelectedForRestore[],
   { away }: Findings,
 ): string[] {
-  const archives = items.filter(({ kind }) => kind !== 'models' && kind !== 'repository')
-  const nothing = archives.length > 0 && archives.every(({ candidates }) => candidates.length === 0)
+  const archives = items.filter(
+    ({ kind }, index) => kind !== 'models' && kind !== 'repository' && selected[index]?.sources.length !== 0,
+  )
+  const nothing =
+    archives.length > 0 &&
+    archives.every(({ candidates, passed }) => candidates.length === 0 && passed.length === 0)
   const used = new Set(selected.flatMap(({ sources }) => sources))
   return [
     ...(nothing ? [firstDeployment] : []),

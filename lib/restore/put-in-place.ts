@@ -1,12 +1,14 @@
-import { chown, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { execa } from 'execa'
 import type { Source } from '../inventory.ts'
-import { CannotUnpack } from './bad-archive.ts'
+import { keepAside } from './aside.ts'
+import { BadArchive } from './bad-archive.ts'
 import { about, bytes, latin1, namesIn, utf8 } from './bytes.ts'
 import { hasSameContent, isSame, sameAttributes } from './compare.ts'
 import { keepDirectories, restoreDirectories } from './directories.ts'
 import { isOnTheWay } from './mapping.ts'
+import { move } from './move.ts'
+import { passThrough } from './pass-through.ts'
 
 export interface Placing {
   /** The folder with the unpacked tree, on the file system of the target where that can be. */
@@ -24,6 +26,8 @@ export interface Placed {
   changed: number
   /** What made room, by its path below the root. */
   aside: string[]
+  /** What was not replaced although it is different, by its path below the root: it says who may log in, and cannot be merged. */
+  stayed: string[]
 }
 
 /**
@@ -34,7 +38,7 @@ export interface Placed {
  * Paths are handled as bytes (latin1 strings), because not every name is UTF-8.
  */
 export async function putInPlace({ staged, base, root, sources, aside }: Placing): Promise<Placed> {
-  const placed: Placed = { changed: 0, aside: [] }
+  const placed: Placed = { changed: 0, aside: [], stayed: [] }
   const top = latin1(root.replace(/\/$/, ''))
   const from = latin1(staged)
   const under = (name: string) => (base === '' ? name : name === '' ? base : `${base}/${name}`)
@@ -44,8 +48,11 @@ export async function putInPlace({ staged, base, root, sources, aside }: Placing
     for (const child of await namesIn(`${from}/${name}`)) {
       const inner = name === '' ? child : `${name}/${child}`
       const place = `${target}/${child}`
-      if (isOnTheWay(sources, utf8(under(inner)))) await descend(inner, await passThrough(place, top, root))
-      else await put(inner, place, isWhole(sources, utf8(under(inner))))
+      if (!isOnTheWay(sources, utf8(under(inner))))
+        await put(inner, place, isWhole(sources, utf8(under(inner))))
+      else if ((await about(`${from}/${inner}`))?.isDirectory())
+        await descend(inner, await passThrough(place, latin1(root)))
+      else throw new BadArchive(`it holds ${utf8(inner)}, which should be a folder`)
     }
   }
 
@@ -65,7 +72,9 @@ export async function putInPlace({ staged, base, root, sources, aside }: Placing
       }
     } else if (await isSame(`${from}/${name}`, is, target, was)) {
       return
-    } else if (isKeyList(name) && is.isFile() && was.isFile()) {
+    } else if (saysWhoMayLogIn(name) && !(is.isFile() && was.isFile())) {
+      placed.stayed.push(utf8(under(name)))
+    } else if (isKeyList(name) && is.isFile()) {
       if (!(await mergeLines(`${from}/${name}`, target))) return
       await rename(bytes(`${from}/${name}`), bytes(target))
       placed.changed += 1
@@ -79,9 +88,7 @@ export async function putInPlace({ staged, base, root, sources, aside }: Placing
   }
 
   async function makeRoom(name: string, target: string): Promise<void> {
-    const place = `${latin1(aside)}/${under(name)}`
-    await mkdir(bytes(path.posix.dirname(place)), { recursive: true, mode: 0o700 })
-    await move(target, place)
+    await keepAside(target, under(name), latin1(aside), latin1(root))
     placed.changed += 1
     placed.aside.push(utf8(under(name)))
   }
@@ -90,7 +97,7 @@ export async function putInPlace({ staged, base, root, sources, aside }: Placing
     staged,
     await common('', top + (base === '' ? '' : `/${latin1(base)}`)),
   )
-  await descend('', base === '' ? top : await passThrough(`${top}/${latin1(base)}`, top, root))
+  await descend('', base === '' ? top : await passThrough(`${top}/${latin1(base)}`, latin1(root)))
   await restoreDirectories(directories, path.join(root, base))
   return placed
 
@@ -109,36 +116,20 @@ export async function putInPlace({ staged, base, root, sources, aside }: Placing
   }
 }
 
-/** A folder above a source: itself, or where it leads as a link, as long as that is below the root. Made, its owner being that of its parent, when it is not there. */
-async function passThrough(folder: string, top: string, root: string): Promise<string> {
-  const is = await about(folder)
-  if (is === undefined) {
-    const parent = path.posix.dirname(folder)
-    const above = await about(await passThrough(parent, top, root))
-    await mkdir(bytes(folder), { mode: 0o755 })
-    if (above && process.getuid?.() === 0) await chown(bytes(folder), Number(above.uid), Number(above.gid))
-    return folder
-  }
-  const real = (await realpath(bytes(folder), 'buffer')).toString('latin1')
-  const within = latin1(await realpath(root)).replace(/\/$/, '')
-  if (real !== within && !real.startsWith(`${within}/`))
-    throw new CannotUnpack(
-      `${utf8(folder)} is a link that leads out of ${root}, to ${utf8(real)}: nothing is written through it`,
-    )
-  if (!(await about(real))?.isDirectory())
-    throw new CannotUnpack(`${utf8(folder)} is in the way: it is no folder. Move it away and run again`)
-  return real
-}
-
 function isWhole(sources: readonly Source[], member: string): boolean {
   return sources.some(
     ({ path: source, whole }) => whole === true && path.posix.relative('/', source) === member,
   )
 }
 
-/** What may log in: whoever could before a restore still can after it. */
+/** Who may log in: whoever could before a restore still can after it. */
 function isKeyList(name: string): boolean {
-  return name === '.ssh/authorized_keys' || name.endsWith('/.ssh/authorized_keys')
+  return /(?:^|\/)\.ssh\/authorized_keys$/.test(name)
+}
+
+/** A key list, or the folder that holds it. */
+function saysWhoMayLogIn(name: string): boolean {
+  return isKeyList(name) || /(?:^|\/)\.ssh$/.test(name)
 }
 
 /** Adds the lines of what is there to those of the archive; false when the archive has nothing new. */
@@ -149,19 +140,4 @@ async function mergeLines(staged: string, target: string): Promise<boolean> {
   if (news.length === 0) return false
   await writeFile(bytes(staged), `${[...lines, ...news].join('\n')}\n`, 'latin1')
   return true
-}
-
-/** A rename; between two file systems a copy. */
-async function move(from: string, to: string): Promise<void> {
-  try {
-    await rename(bytes(from), bytes(to))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error
-    if (latin1(utf8(from)) !== from)
-      throw new CannotUnpack(
-        `${utf8(from)} lies on another file system and has a name that is not UTF-8: move it by hand`,
-      )
-    await execa('cp', ['-a', '--', utf8(from), utf8(to)], { stdin: 'ignore' })
-    await execa('rm', ['-rf', '--', utf8(from)], { stdin: 'ignore' })
-  }
 }

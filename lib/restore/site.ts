@@ -3,6 +3,8 @@ import path from 'node:path'
 import type { Host } from '../hosts/host.ts'
 import type { RestoreSource } from '../inventory.ts'
 import type { Settings } from '../settings.ts'
+import { latin1, utf8 } from './bytes.ts'
+import { passThrough } from './pass-through.ts'
 import type { PlannedItem, RestorePlan } from './plan.ts'
 import type { CheckOutcome, ItemOutcome, StepOutcome } from './report.ts'
 import type { RestoreRequest } from './request.ts'
@@ -60,8 +62,10 @@ export function below(root: string, file: string): string {
   return root.replace(/\/$/, '') + file
 }
 
-/** Makes a folder that only its owner can read; those above it, where they are not there, as usual. */
-export async function makePrivateFolder(folder: string): Promise<void> {
-  await mkdir(path.dirname(folder), { recursive: true, mode: 0o755 })
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+/** Makes a folder below the root that only its owner can read; those above it, where they are not there, as usual. */
+export async function makePrivateFolder(folder: string, root: string): Promise<void> {
+  await mkdir(root, { recursive: true })
+  const parent = utf8(await passThrough(latin1(path.dirname(folder)), latin1(root)))
+  await mkdir(path.join(parent, path.basename(folder)), { recursive: true, mode: 0o700 })
+  await passThrough(latin1(folder), latin1(root))
 }

@@ -35,6 +35,8 @@ export function sshStep(site: Site): Step {
 }
 
 async function privateKeys(folder: string): Promise<string[]> {
-  const names = await readdir(folder)
-  return names.filter((name) => /^ssh_host_.*_key$/.test(name)).map((name) => `${folder}/${name}`)
+  const found = await readdir(folder, { withFileTypes: true })
+  // What a link leads to is not ours to change.
+  const keys = found.filter((entry) => entry.isFile() && /^ssh_host_.*_key$/.test(entry.name))
+  return keys.map(({ name }) => `${folder}/${name}`)
 }
