@@ -8,6 +8,12 @@ elif command -v pigz >/dev/null; then compressor=(pigz -n -c)
 else compressor=(gzip -n -c); fi
 `
 
+/**
+ * For scripts that read archives of others, before tar: its memory (in KiB) gets a bound, because it takes a name of any length into memory, and a few KB can unpack
+ * to gigabytes. A million folders need an eighth of it.
+ */
+export const boundMemory = 'ulimit -v 2097152'
+
 /** For scripts that unpack: the counterpart, from standard input to standard output; each of them checks the sum at the end. */
 export const chooseDecompressor = `
 if command -v igzip >/dev/null; then decompressor=(igzip -dc)

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { bash } from '../bash.ts'
-import { chooseDecompressor } from '../capture/compressor.ts'
+import { boundMemory, chooseDecompressor } from '../capture/compressor.ts'
 
 export interface Owner {
   uid: number
@@ -25,5 +25,5 @@ export async function ownerOfFirst(body: Readable): Promise<Owner | undefined> {
 
 const script = `
 ${chooseDecompressor}
-"\${decompressor[@]}" 2>/dev/null | tar --list --verbose --numeric-owner 2>/dev/null | head -n 1
+"\${decompressor[@]}" 2>/dev/null | (${boundMemory}; exec tar --list --verbose --numeric-owner) 2>/dev/null | head -n 1
 `

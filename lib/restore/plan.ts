@@ -57,7 +57,7 @@ export function makeRestorePlan(
     ...(request.at ? { at: request.at } : {}),
     root,
     items,
-    notes: notesOf(items, selected, findings),
+    notes: notesOf(items, selected, findings, request.at ?? now, now),
   }
 }
 
@@ -123,11 +123,13 @@ function whyMissing(
   ].join('; ')
 }
 
-/** In the order in which they matter: what cannot come back, what would come back older than need be, what was not looked at. */
+/** In the order in which they matter: what cannot come back, what would come back older than need be or may be wrong, what was not looked at. */
 function notesOf(
   items: readonly PlannedItem[],
   selected: readonly SelectedForRestore[],
   { away }: Findings,
+  at: Date,
+  now: Date,
 ): string[] {
   const archives = items.filter(
     ({ kind }, index) => kind !== 'models' && kind !== 'repository' && selected[index]?.sources.length !== 0,
@@ -142,6 +144,11 @@ function notesOf(
     ...items.flatMap(({ item, candidates: [first], newer }) =>
       first && newer ? [newerNote(item, first, newer)] : [],
     ),
+    ...items.flatMap(({ item, passed }) =>
+      passed
+        .filter(({ offer }) => isWrong(offer, at, now))
+        .map(({ offer, reason }) => `PASSED OVER ${item}: ${offer.key} in ${offer.source} ${reason}`),
+    ),
     ...items.flatMap(({ item, candidates: [first] }) =>
       first && !first.record && first.kind !== 'repository'
         ? [
@@ -151,6 +158,12 @@ function notesOf(
     ),
     ...[...away].flatMap(([source, why]) => (used.has(source) ? [`NOT LOOKED AT ${source}: ${why}`] : [])),
   ]
+}
+
+/** Something is the matter with a copy, other than that it is not what was asked for. */
+function isWrong({ kind, time, flaw }: Offer, at: Date, now: Date): boolean {
+  const fromFuture = kind !== 'latest' && time !== undefined && time > now
+  return fromFuture || (flaw !== undefined && (time === undefined || time <= at))
 }
 
 const firstDeployment =

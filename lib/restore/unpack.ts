@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { bash } from '../bash.ts'
 import { complaint } from '../capture/complaint.ts'
-import { chooseDecompressor } from '../capture/compressor.ts'
+import { boundMemory, chooseDecompressor } from '../capture/compressor.ts'
 import { memberMark } from '../capture/files-scripts.ts'
 import { matcher } from '../capture/pattern.ts'
 import { errorLines } from '../hosts/lines.ts'
@@ -93,14 +93,11 @@ function whyHostile(line: string): string | undefined {
   return climbing === undefined ? undefined : `it holds ${climbing}, which leads out of its folder`
 }
 
-/**
- * Arguments: the folder; the extended attributes that count. Each member is listed on standard error behind the mark. tar's memory (in KiB) has a bound, because it takes a
- * name of any length into memory, and a few KB can unpack to gigabytes; a million folders need an eighth of it.
- */
+/** Arguments: the folder; the extended attributes that count. Each member is listed on standard error behind the mark. */
 const script = `
 ${chooseDecompressor}
 cd -- "$1" || exit 1
-"\${decompressor[@]}" | (ulimit -v 2097152; exec tar --extract --file=- --preserve-permissions --numeric-owner --acls --xattrs \\
+"\${decompressor[@]}" | (${boundMemory}; exec tar --extract --file=- --preserve-permissions --numeric-owner --acls --xattrs \\
   --xattrs-include="$2" --delay-directory-restore --verbose --index-file=/dev/fd/4 --quoting-style=escape \\
   4> >(sed -u 's/^/${memberMark}/' >&2) 2> >(sed -u '' >&2))
 `

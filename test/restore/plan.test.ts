@@ -86,6 +86,23 @@ describe('notes, in the order in which they matter', () => {
     )
   })
 
+  test('copies with which something is the matter are told, and not those that are only not asked for', () => {
+    const offers = [
+      copy('sfs', '25'),
+      copy('sfs', '24', { flaw: 'is gone: only its record is there' }),
+      copy('r2', '23', { flaw: 'has 3 bytes, and its record says 4' }),
+      copy('sfs', '22'),
+      copy('sfs', '20'),
+    ]
+    expect(only('env', { offers }).notes).toEqual([
+      expect.stringMatching(/^PASSED OVER env: x-2026-11-25.tar.gz in sfs is from the future: .*date -u/),
+      'PASSED OVER env: x-2026-11-24.tar.gz in sfs is gone: only its record is there',
+      'PASSED OVER env: x-2026-11-23.tar.gz in r2 has 3 bytes, and its record says 4',
+    ])
+    const at = new Date('2026-11-21T23:59:59.999Z')
+    expect(only('env', { offers: offers.slice(1), request: { at } }).notes).toEqual([])
+  })
+
   test('a source that no item asked for has is not spoken of', () => {
     expect(only('user-outputs', { offers: [copy('r2', '24')], away: [['sfs', 'hangs']] }).notes).toEqual([])
   })
