@@ -64,8 +64,7 @@ export function rankOffers(offers: readonly Offer[], wanted: Wanted): Ranked {
 
 function reasonAgainst(offer: Offer, { at, now, environment, ownOnly }: Wanted): string | undefined {
   if (offer.flaw !== undefined) return offer.flaw
-  // An unrecorded copy's time is the start of its period, and -latest's may be when somebody copied it.
-  if (offer.kind !== 'latest' && offer.time !== undefined && offer.time > now)
+  if (isFromFuture(offer, now))
     return 'is from the future: see whether the clock of this machine is right (date -u), or was wrong when it was made'
   if (at !== undefined && offer.time === undefined) return 'tells no time, and --at asks for one'
   if (at !== undefined && offer.time !== undefined && offer.time > at)
@@ -73,6 +72,11 @@ function reasonAgainst(offer: Offer, { at, now, environment, ownOnly }: Wanted):
   if (ownOnly && offer.environment !== environment)
     return `is the identity of ${offer.environment}, and this is ${environment}: name the item in --only to take it all the same`
   return undefined
+}
+
+/** An unrecorded copy's time is the start of its period, and -latest's may be when somebody copied it. */
+export function isFromFuture({ kind, time }: Offer, now: Date): boolean {
+  return kind !== 'latest' && time !== undefined && time > now
 }
 
 const rank: Record<OfferKind, number> = { recorded: 0, repository: 0, unrecorded: 1, latest: 2 }

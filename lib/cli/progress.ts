@@ -9,9 +9,9 @@ export class Progress {
   #expected = 0
   #since = 0
 
-  /** Undefined unless the stream is a terminal. */
+  /** Undefined unless the stream is a terminal, and one that knows its width: serial consoles may not, and a spinner on them clears lines for ever. */
   static on(stream: NodeJS.WriteStream): Progress | undefined {
-    return stream.isTTY ? new Progress(stream) : undefined
+    return stream.isTTY && stream.columns > 0 ? new Progress(stream) : undefined
   }
 
   constructor(stream: NodeJS.WriteStream) {

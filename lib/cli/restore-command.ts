@@ -1,21 +1,24 @@
 import path from 'node:path'
-import { createInterface } from 'node:readline/promises'
 import { localHost } from '../hosts/local.ts'
 import { takeLocks } from '../locks.ts'
 import { makeStamp } from '../naming.ts'
-import { busyReason } from '../report.ts'
 import { carryOutRestore } from '../restore/carry-out.ts'
 import { gather } from '../restore/gather.ts'
 import { makeRestorePlan } from '../restore/plan.ts'
 import type { RestoreReport } from '../restore/report.ts'
 import { type RestoreRequest, readAt, type SelectedForRestore, selectForRestore } from '../restore/request.ts'
+import { checkRoot, makeRoot } from '../restore/root.ts'
 import { below, type Site } from '../restore/site.ts'
 import { mounted, mountShare, type Share, shareOf } from '../restore/steps/share.ts'
 import { stepsOf } from '../restore/steps.ts'
 import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
+import { tellingOfBreak } from './broken-off.ts'
+import { confirmed } from './confirm.ts'
 import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
-import { restorePlanText, showRestore } from './show-restore.ts'
+import { Progress } from './progress.ts'
+import { showRestore } from './show-restore.ts'
+import { restorePlanText } from './show-restore-plan.ts'
 
 export const restoreFlags: readonly Flag[] = [
   { name: 'yes', help: 'do not ask, begin' },
@@ -69,16 +72,20 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
     throw new FlagError(
       'restoring this machine takes root: run it with sudo, or give a drill its folder with --root DIR',
     )
+  await checkRoot(root)
+  if (!dryRun && !flags.yes && !process.stdin.isTTY)
+    throw new FlagError('there is no terminal to ask: give --yes to begin without a question')
 
   const say = flags.json ? process.stderr : process.stdout
-  const unmounted = drill || request.skipSfs ? undefined : await reachShare(settings, share, dryRun)
   const locks = dryRun ? undefined : await takeLocks(['restore'], `restore ${root}`, 'restore')
   const busy = locks?.busy.get('restore')
   if (busy !== undefined) {
-    process.stderr.write(`restore ${busyReason}${busy}\n`)
+    process.stderr.write(`restore: another restore to ${root} is under way: ${busy}\n`)
     return 75
   }
   try {
+    const sharing = !drill && selected.some(({ sources }) => sources.includes('sfs'))
+    const unmounted = sharing ? await reachShare(settings, share, dryRun) : undefined
     const { site, steps } = await prepare(settings, request, selected, root, share, flags)
     if (unmounted !== undefined) site.plan.notes.unshift(unmounted)
     if (dryRun) {
@@ -88,17 +95,24 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
       )
       return 0
     }
-    if (!flags.quiet) say.write(`${restorePlanText(site.plan, steps)}\n\n`)
-    if (!flags.yes && !(await confirmed(root))) {
-      process.stderr.write('restore: nothing was changed\n')
+    // Nobody is asked about what was not shown.
+    if (!flags.quiet || !flags.yes) say.write(`${restorePlanText(site.plan, steps)}\n\n`)
+    if (!flags.yes && !(await confirmed(`Restore this to ${root}? Type yes to begin: `))) {
+      process.stderr.write('restore: it was not begun, and nothing was restored\n')
       return 2
     }
-    const report = await carryOutRestore(site, steps, () => settings.now ?? new Date())
+    await makeRoot(root)
+    const report = await tellingOfBreak(brokenOff, () =>
+      carryOutRestore(site, steps, () => settings.now ?? new Date()),
+    )
     return tell(report, site, flags)
   } finally {
     await locks?.release()
   }
 }
+
+const brokenOff =
+  'restore: broken off. Run it again: what is done is seen and skipped. Until then no backup is made of this machine'
 
 /** Looks in all sources and makes the plan: the very one for --dry-run and the run. */
 async function prepare(
@@ -110,7 +124,9 @@ async function prepare(
   flags: Flags,
 ) {
   const now = settings.now ?? new Date()
-  const findings = await gather(selected, settings, root, request.at ?? now)
+  const looking = flags.quiet ? undefined : Progress.on(process.stderr)
+  looking?.start(`looking in ${[...new Set(selected.flatMap(({ sources }) => sources))].join(', ')}`)
+  const findings = await gather(selected, settings, root, request.at ?? now).finally(() => looking?.stop())
   const plan = makeRestorePlan(selected, request, findings, settings, root, now)
   const clock = () => settings.now ?? new Date()
   const watch = showRestore({
@@ -153,18 +169,6 @@ async function reachShare(
     return `${root} is not mounted: a run mounts it first, and plans with what lies there`
   const problem = await mountShare(settings, shareOf(settings, share))
   return problem === undefined ? undefined : `NO SHARE: ${problem}`
-}
-
-async function confirmed(root: string): Promise<boolean> {
-  if (!process.stdin.isTTY)
-    throw new FlagError('there is no terminal to ask: give --yes to begin without a question')
-  const asked = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await asked.question(`Restore this to ${root}? Type yes to begin: `)
-    return answer.trim().toLowerCase() === 'yes'
-  } finally {
-    asked.close()
-  }
 }
 
 function readRequest(flags: Flags): RestoreRequest {

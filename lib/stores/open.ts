@@ -3,12 +3,18 @@ import type { ObjectStoreSettings, Settings } from '../settings.ts'
 import { directoryStore } from './directory.ts'
 import { rotatingDirectoryStore } from './rotating-directory.ts'
 import { type S3Store, s3Store } from './s3.ts'
+import type { Patience } from './s3-client.ts'
 import type { AppendOnlyStore, RotatingStore } from './store.ts'
 
 export type ObjectStoreName = 'r2' | 'hetzner'
 
-/** The store of that name as the settings have it; of an object store the part that is one bucket. */
-export function openStore(name: StoreName, bucket: BucketName, settings: Settings): AppendOnlyStore {
+/** The store of that name as the settings have it; of an object store the part that is one bucket, and how long it is waited for. */
+export function openStore(
+  name: StoreName,
+  bucket: BucketName,
+  settings: Settings,
+  patience?: Partial<Patience>,
+): AppendOnlyStore {
   switch (name) {
     case 'sfs':
       return openSfs(settings)
@@ -16,7 +22,7 @@ export function openStore(name: StoreName, bucket: BucketName, settings: Setting
       return directoryStore({ name, root: settings.melloBackups })
     case 'r2':
     case 'hetzner':
-      return openObjectStore(name, bucket, settings)
+      return openObjectStore(name, bucket, settings, patience)
   }
 }
 
@@ -26,7 +32,12 @@ export function openSfs(settings: Settings): RotatingStore {
   return rotatingDirectoryStore({ name: 'sfs', root: cache, ...(requireMount ? { mount: root } : {}) })
 }
 
-function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Store {
+function openObjectStore(
+  name: ObjectStoreName,
+  bucket: BucketName,
+  settings: Settings,
+  patience?: Partial<Patience>,
+): S3Store {
   const access = settings[name]
   if (!access) throw new Error(`${name} has no settings`)
   return s3Store({
@@ -36,6 +47,7 @@ function openObjectStore(name: ObjectStoreName, bucket: BucketName, settings: Se
     bucket: access.buckets[bucket],
     accessKeyId: access.accessKeyId,
     secretAccessKey: access.secretAccessKey.reveal(),
+    ...(patience && { patience }),
     ...(access.sessionToken && { sessionToken: access.sessionToken.reveal() }),
   })
 }

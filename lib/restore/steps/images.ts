@@ -13,6 +13,7 @@ import { makeRecord } from '../../record.ts'
 import type { Offer } from '../../restore-order.ts'
 import { openSfs } from '../../stores/open.ts'
 import { KeyExists } from '../../stores/store.ts'
+import { awayFrom } from '../away.ts'
 import { BadArchive } from '../bad-archive.ts'
 import { copyOf, fromBestCopy, openOffer } from '../bring-back.ts'
 import { gate } from '../gate.ts'
@@ -146,7 +147,7 @@ function mayCache(site: Site, { source, record }: Offer): boolean {
     record !== undefined &&
     source !== 'sfs' &&
     site.sources.some(({ name }) => name === 'sfs') &&
-    !site.away.has('sfs')
+    awayFrom(site.away, 'sfs', 'containers') === undefined
   )
 }
 
