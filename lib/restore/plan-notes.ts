@@ -96,11 +96,14 @@ function passedNote(
   const before = ({ source, time }: Offer) =>
     place(source) < place(first.source) ||
     (source === first.source && Number(time ?? 0) >= Number(first.time ?? 0))
-  const reasons = passed.flatMap(({ offer, reason }) =>
-    (offer.flaw !== undefined || isFromFuture(offer, now)) && before(offer)
-      ? `${offer.key} in ${offer.source} ${reason}`
-      : [],
-  )
+  const inTurn = passed.filter(({ offer }) => before(offer))
+  const bad = inTurn.filter(({ offer }) => offer.flaw !== undefined)
+  const future = inTurn.filter(({ offer }) => offer.flaw === undefined && isFromFuture(offer, now))
+  const reasons = [
+    ...bad.map(({ offer, reason }) => `${offer.key} in ${offer.source} ${reason}`),
+    // A wrong clock makes all of them so: said without names, it is said once.
+    ...new Set(future.map(({ offer, reason }) => `a copy in ${offer.source} ${reason}`)),
+  ]
   return reasons.length === 0 ? undefined : someOf(reasons)
 }
 

@@ -114,8 +114,8 @@ function objects(name: ObjectStoreName, settings: Settings): ArchiveSource {
   }
 }
 
-/** Somebody waits for the plan: at most about twenty seconds for a store that is away, which a backup gives minutes. */
-const impatience = { connectMs: 6_000, idleMs: 6_000, attempts: 3, backoffMaxMs: 1_000 }
+/** Somebody waits for the plan: less than twenty seconds for a store that is away, which a backup gives minutes. */
+const impatience = { connectMs: 6_000, idleMs: 6_000, attempts: 2, backoffMaxMs: 1_000 }
 
 /** Asks once, however often the answer is wanted. */
 function remembered<K extends string, T>(ask: (of: K) => Promise<T>): (of: K) => Promise<T> {
