@@ -1,14 +1,14 @@
 import path from 'node:path'
 import { localHost } from '../hosts/local.ts'
 import { takeLocks } from '../locks.ts'
-import { makeStamp } from '../naming.ts'
+import { asideFolder } from '../restore/aside-folder.ts'
 import { carryOutRestore } from '../restore/carry-out.ts'
 import { gather } from '../restore/gather.ts'
 import { makeRestorePlan } from '../restore/plan.ts'
 import type { RestoreReport } from '../restore/report.ts'
 import { type RestoreRequest, readAt, type SelectedForRestore, selectForRestore } from '../restore/request.ts'
 import { checkRoot, makeRoot } from '../restore/root.ts'
-import { below, type Site } from '../restore/site.ts'
+import type { Site } from '../restore/site.ts'
 import { mounted, mountShare, type Share, shareOf } from '../restore/steps/share.ts'
 import { stepsOf } from '../restore/steps.ts'
 import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
@@ -144,7 +144,7 @@ async function prepare(
     sources: findings.sources,
     away: findings.away,
     host: localHost({ name: 'verda', root }),
-    aside: below(root, `/var/lib/comfyume-backup/kept-aside/${makeStamp(now, 'minute')}`),
+    aside: await asideFolder(root, now),
     outcomes: new Map(),
     watch,
   }
