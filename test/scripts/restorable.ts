@@ -1,5 +1,7 @@
-import { chownSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chownSync, existsSync } from 'node:fs'
 import path from 'node:path'
+import { expect } from 'vitest'
 import { differences, type Exceptions, type Stock, takeStock } from '../../lib/demo/stock.ts'
 import { buildVerda, leftOut } from '../../lib/demo/verda.ts'
 import type { RestorePlan } from '../../lib/restore/plan.ts'
@@ -77,4 +79,15 @@ export function outcomeOf(run: Run, name: string) {
   const found = reportOf(run).items.find(({ item }) => item === name)
   if (!found) throw new Error(`the report has no ${name}: ${run.stdout}`)
   return found
+}
+
+/** Runs the restore again, and to its end: everything is back, and nothing of the runs before is left. */
+export async function expectWhole(world: Restorable, to: string): Promise<Run> {
+  const run = await world.restore(['--yes', '--json', '--root', to])
+  expect(run.code, run.stderr).toBe(0)
+  expect(await world.differences(to)).toEqual([])
+  expect(existsSync(path.join(to, 'var/lib/comfyume-backup/restoring'))).toBe(false)
+  const left = execFileSync('find', [to, '-name', '.comfyume-restore-*']).toString()
+  expect(left).toBe('')
+  return run
 }

@@ -156,6 +156,8 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
       }
     },
 
+    /** What a script of this Verda has of an environment. */
+    environment: (env: Record<string, string> = {}) => environment(verda, env),
     /** The names in a folder of the cache, sorted, hidden ones too. */
     names: (inCache = 'config') =>
       existsSync(path.join(cache, inCache)) ? readdirSync(path.join(cache, inCache)).sort() : [],
