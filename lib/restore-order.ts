@@ -53,8 +53,12 @@ export function rankOffers(offers: readonly Offer[], wanted: Wanted): Ranked {
   const judged = own.map((offer) => ({ offer, reason: reasonAgainst(offer, wanted) }))
   const usable = judged.filter(({ reason }) => reason === undefined).map(({ offer }) => offer)
   const sorted = [...usable].sort(better(wanted))
-  const shelves = order.map((source) => sorted.filter((offer) => offer.source === source))
-  const candidates = wanted.prefer === 'newest' ? sorted : inTurns(shelves)
+  // A copy that is known to be no good has its turn all the same: its source falls through to the next one, and not to its own second copy.
+  const inLine = judged.filter(({ offer, reason }) => reason === undefined || isBadButInTime(offer, wanted))
+  const line = inLine.map(({ offer }) => offer).sort(better(wanted))
+  const shelves = order.map((source) => line.filter((offer) => offer.source === source))
+  const candidates =
+    wanted.prefer === 'newest' ? sorted : inTurns(shelves).filter((offer) => usable.includes(offer))
   const passed = judged.flatMap(({ offer, reason }) => (reason === undefined ? [] : [{ offer, reason }]))
   const newer = newerThan(candidates[0], sorted)
   return { candidates, passed, ...(newer ? { newer } : {}) }
@@ -62,8 +66,7 @@ export function rankOffers(offers: readonly Offer[], wanted: Wanted): Ranked {
 
 function reasonAgainst(offer: Offer, { at, now, environment, ownOnly }: Wanted): string | undefined {
   if (offer.flaw !== undefined) return offer.flaw
-  // An unrecorded copy's time is the start of its period, and -latest's may be when somebody copied it.
-  if (offer.kind !== 'latest' && offer.time !== undefined && offer.time > now)
+  if (isFromFuture(offer, now))
     return 'is from the future: see whether the clock of this machine is right (date -u), or was wrong when it was made'
   if (at !== undefined && offer.time === undefined) return 'tells no time, and --at asks for one'
   if (at !== undefined && offer.time !== undefined && offer.time > at)
@@ -71,6 +74,16 @@ function reasonAgainst(offer: Offer, { at, now, environment, ownOnly }: Wanted):
   if (ownOnly && offer.environment !== environment)
     return `is the identity of ${offer.environment}, and this is ${environment}: name the item in --only to take it all the same`
   return undefined
+}
+
+/** One that would have been taken, had it not a flaw. */
+function isBadButInTime({ flaw, ...offer }: Offer, wanted: Wanted): boolean {
+  return flaw !== undefined && reasonAgainst(offer, wanted) === undefined
+}
+
+/** An unrecorded copy's time is the start of its period, and -latest's may be when somebody copied it. */
+export function isFromFuture({ kind, time }: Offer, now: Date): boolean {
+  return kind !== 'latest' && time !== undefined && time > now
 }
 
 const rank: Record<OfferKind, number> = { recorded: 0, repository: 0, unrecorded: 1, latest: 2 }

@@ -4,7 +4,7 @@ import type { Settings } from '../settings.ts'
 import { type Drilled, type DrillReport, drill, planDrill } from '../verify/drill.ts'
 import { type Flags, listOf } from './flags.ts'
 import { Progress } from './progress.ts'
-import { restorePlanText } from './show-restore.ts'
+import { restorePlanText } from './show-restore-plan.ts'
 import { bytesInWords } from './words.ts'
 
 /** `verify --drill` to its exit code. */

@@ -1,15 +1,18 @@
 import path from 'node:path'
-import { createInterface } from 'node:readline/promises'
 import { takeLocks } from '../locks.ts'
-import { busyReason } from '../report.ts'
 import { carryOutRestore } from '../restore/carry-out.ts'
 import { prepareRestore } from '../restore/prepare.ts'
 import { type RestoreRequest, readAt, selectForRestore } from '../restore/request.ts'
+import { checkRoot, makeRoot } from '../restore/root.ts'
 import { mounted, mountShare, type Share, shareOf } from '../restore/steps/share.ts'
 import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
+import { tellingOfBreak } from './broken-off.ts'
+import { confirmed } from './confirm.ts'
 import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
-import { restorePlanText, showRestore } from './show-restore.ts'
+import { Progress } from './progress.ts'
+import { showRestore } from './show-restore.ts'
+import { restorePlanText } from './show-restore-plan.ts'
 
 export const restoreFlags: readonly Flag[] = [
   { name: 'yes', help: 'do not ask, begin' },
@@ -55,6 +58,7 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
   const share = oneOf(flags, 'sfs', ['prod', 'clone'])
   const environment = loadEnvironment(path.resolve(import.meta.dirname, '../..'))
   const settings = readSettings(environment, storesNeeded(request))
+  const selected = selectForRestore(request, settings)
   const root = path.resolve(typeof flags.root === 'string' ? flags.root : settings.roots.verda)
   const drill = root !== '/'
   const dryRun = flags['dry-run'] === true
@@ -62,9 +66,9 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
     throw new FlagError(
       'restoring this machine takes root: run it with sudo, or give a drill its folder with --root DIR',
     )
-
-  // Names that are not known are told before anything is asked.
-  selectForRestore(request, settings)
+  await checkRoot(root)
+  if (!dryRun && !flags.yes && !process.stdin.isTTY)
+    throw new FlagError('there is no terminal to ask: give --yes to begin without a question')
 
   const out = flags.json ? process.stderr : process.stdout
   const clock = () => settings.now ?? new Date()
@@ -72,17 +76,20 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
   const locks = dryRun ? undefined : await takeLocks(['restore'], `restore ${root}`, 'restore')
   const busy = locks?.busy.get('restore')
   if (busy !== undefined) {
-    process.stderr.write(`restore ${busyReason}${busy}\n`)
+    process.stderr.write(`restore: another restore to ${root} is under way: ${busy}\n`)
     return 75
   }
   try {
-    const unmounted = drill || request.skipSfs ? undefined : await reachShare(settings, share, dryRun)
+    const sharing = !drill && selected.some(({ sources }) => sources.includes('sfs'))
+    const unmounted = sharing ? await reachShare(settings, share, dryRun) : undefined
+    const looking = flags.quiet ? undefined : Progress.on(process.stderr)
+    looking?.start('looking for copies in all sources')
     const { site, steps } = await prepareRestore(settings, request, {
       root,
       ...(share ? { share } : {}),
       now: clock(),
       watch,
-    })
+    }).finally(() => looking?.stop())
     if (unmounted !== undefined) site.plan.notes.unshift(unmounted)
     if (dryRun) {
       const plan = { ...site.plan, steps: steps.map(({ name, title }) => ({ step: name, title })) }
@@ -91,12 +98,14 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
       )
       return 0
     }
-    if (!flags.quiet) out.write(`${restorePlanText(site.plan, steps)}\n\n`)
-    if (!flags.yes && !(await confirmed(root))) {
-      process.stderr.write('restore: nothing was changed\n')
+    // Nobody is asked about what was not shown.
+    if (!flags.quiet || !flags.yes) out.write(`${restorePlanText(site.plan, steps)}\n\n`)
+    if (!flags.yes && !(await confirmed(`Restore this to ${root}? Type yes to begin: `))) {
+      process.stderr.write('restore: it was not begun, and nothing was restored\n')
       return 2
     }
-    const report = await carryOutRestore(site, steps, clock)
+    await makeRoot(root)
+    const report = await tellingOfBreak(brokenOff, () => carryOutRestore(site, steps, clock))
     if (flags.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
     watch.end(report)
     return report.ok ? 0 : 1
@@ -104,6 +113,9 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
     await locks?.release()
   }
 }
+
+const brokenOff =
+  'restore: broken off. Run it again: what is done is seen and skipped. Until then no backup is made of this machine'
 
 /** Without the share, its copies cannot be planned with: it is mounted first. Returns what the plan has to say of it. */
 async function reachShare(
@@ -117,18 +129,6 @@ async function reachShare(
     return `${root} is not mounted: a run mounts it first, and plans with what lies there`
   const problem = await mountShare(settings, shareOf(settings, share))
   return problem === undefined ? undefined : `NO SHARE: ${problem}`
-}
-
-async function confirmed(root: string): Promise<boolean> {
-  if (!process.stdin.isTTY)
-    throw new FlagError('there is no terminal to ask: give --yes to begin without a question')
-  const asked = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await asked.question(`Restore this to ${root}? Type yes to begin: `)
-    return answer.trim().toLowerCase() === 'yes'
-  } finally {
-    asked.close()
-  }
 }
 
 function readRequest(flags: Flags): RestoreRequest {

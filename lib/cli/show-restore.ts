@@ -1,37 +1,8 @@
-import type { RestorePlan } from '../restore/plan.ts'
+import { restoringMarker } from '../inventory.ts'
 import type { CheckOutcome, ItemOutcome, RestoreReport, StepOutcome } from '../restore/report.ts'
-import type { RestoreWatcher } from '../restore/site.ts'
-import type { Step } from '../restore/step.ts'
-import type { Offer } from '../restore-order.ts'
+import { below, type RestoreWatcher } from '../restore/site.ts'
 import { Progress } from './progress.ts'
-import { bytesInWords, secondsInWords } from './words.ts'
-
-/** A restore's plan for people: first what they have to know, then a table of what comes from where, then the steps. */
-export function restorePlanText(plan: RestorePlan, steps: readonly Step[]): string {
-  const { environment, now, at, root, items, notes } = plan
-  const rows = items.map(({ item, candidates: [first], leftOut, missing, kind }) => {
-    if (leftOut !== undefined) return [item, 'left out', leftOut]
-    if (missing !== undefined) return [item, 'MISSING', 'see above']
-    if (first === undefined) return [item, kind === 'models' ? 'file by file' : '', '']
-    return [
-      item,
-      first.source,
-      first.key,
-      timeInWords(first),
-      ageOf(first, now),
-      first.bytes === undefined ? '' : bytesInWords(first.bytes),
-    ]
-  })
-  return [
-    `restore to ${root} (${environment})${at ? `, as it was at ${minute(at)}` : ''}, planned at ${minute(now)}`,
-    ...(notes.length > 0 ? ['', ...notes] : []),
-    '',
-    ...table([['item', 'source', 'file', 'time', 'age', 'size'], ...rows]),
-    '',
-    'Steps:',
-    ...table(steps.map(({ name, title }, index) => [`${index + 1}.`, name, title])),
-  ].join('\n')
-}
+import { secondsInWords } from './words.ts'
 
 export interface ShowRestoreOptions {
   out: { write(text: string): unknown }
@@ -69,6 +40,7 @@ export function showRestore({
     end(report) {
       if (report.keptAside && !quiet)
         line(`what was there before and is different now lies in ${report.keptAside}`)
+      if (report.pending.length > 0) line(heldBack(report))
       if (!quiet || !report.ok) line(summary(report))
       if (report.next && !quiet)
         out.write(
@@ -86,6 +58,14 @@ function checkLine({ check, ok, found, todo }: CheckOutcome): string {
   return `${ok ? 'ok' : 'WRONG'} ${check}: ${found}${ok || !todo ? '' : ` -> ${todo}`}`
 }
 
+/** Why backups of this machine are refused from now on, and how that ends. */
+function heldBack({ pending, root }: RestoreReport): string {
+  return (
+    `no backup is made of this machine until ${pending.join(', ')} ${pending.length === 1 ? 'is' : 'are'} back: mend what failed and run this again. ` +
+    `To do without, remove ${below(root, restoringMarker)}`
+  )
+}
+
 /** The last line: what came back and, by name, what did not. */
 function summary({ ok, items, steps, checklist, startedAt, finishedAt }: RestoreReport): string {
   const count = (status: ItemOutcome['status']) => items.filter((item) => item.status === status).length
@@ -97,7 +77,9 @@ function summary({ ok, items, steps, checklist, startedAt, finishedAt }: Restore
   ]
   const wrong = checklist.filter((check) => !check.ok).map(({ check }) => check)
   const seconds = (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000
+  const nothing = ok && count('restored') === 0 && steps.every(({ status }) => status !== 'done')
   const parts = [
+    ...(nothing ? ['nothing had to be changed'] : []),
     `${count('restored')} restored`,
     `${count('unchanged')} unchanged`,
     `${count('skipped')} skipped`,
@@ -105,36 +87,4 @@ function summary({ ok, items, steps, checklist, startedAt, finishedAt }: Restore
     ...(wrong.length > 0 ? [`wrong: ${wrong.join(', ')}`] : []),
   ]
   return `${ok ? 'OK' : 'FAILED'} restore: ${parts.join(', ')}${seconds > 0 ? `, in ${secondsInWords(seconds)}` : ''}`
-}
-
-/** Columns as wide as their widest cell; the last one of a row is not padded. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = []
-  for (const row of rows)
-    for (const [column, cell] of row.slice(0, -1).entries())
-      widths[column] = Math.max(widths[column] ?? 0, cell.length)
-  return rows.map(
-    (row) =>
-      `  ${row
-        .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
-        .join('  ')
-        .trimEnd()}`,
-  )
-}
-
-function timeInWords({ time, kind }: Offer): string {
-  if (time === undefined) return ''
-  return kind === 'recorded' ? minute(time) : `about ${minute(time)}`
-}
-
-/** 26 h -> `1 d 2 h`. */
-function ageOf({ time }: Offer, now: Date): string {
-  if (time === undefined) return ''
-  const hours = Math.floor((now.getTime() - time.getTime()) / 3_600_000)
-  if (hours < 0) return ''
-  return hours < 24 ? `${hours} h` : `${Math.floor(hours / 24)} d ${hours % 24} h`
-}
-
-function minute(time: Date): string {
-  return `${time.toISOString().slice(0, 16)}Z`
 }

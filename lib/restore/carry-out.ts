@@ -26,6 +26,7 @@ export async function carryOutRestore(
     items: [],
     steps: [],
     checklist: [],
+    pending: [],
   }
   await putMarker(root, names)
   let halted = false
@@ -49,7 +50,7 @@ export async function carryOutRestore(
   // Of what has no copy anywhere, nothing is half restored; and a drill's folder is no machine.
   const half = report.items.filter(({ item, status }) => status === 'failed' && hasCopy(plan, item))
   const pending = site.drill ? [] : half.map(({ item }) => item)
-  await clearMarker(
+  report.pending = await clearMarker(
     root,
     names.filter((name) => !pending.includes(name)),
   )
@@ -65,7 +66,7 @@ export async function carryOutRestore(
 
 function hasCopy(plan: RestorePlan, name: string): boolean {
   return plan.items.some(
-    ({ item, candidates, kind }) => item === name && (candidates.length > 0 || kind === 'models'),
+    ({ item, candidates, models = [] }) => item === name && candidates.length + models.length > 0,
   )
 }
 

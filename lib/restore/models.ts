@@ -69,6 +69,25 @@ export async function bringModels(wanted: ModelsWanted): Promise<FileOutcome[]> 
   return outcomes.sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
+/** What bringing a model would be. `in the way`: another file has its name. */
+export interface PlannedModel {
+  path: string
+  bytes: number
+  how: 'there' | 'link' | 'download' | 'in the way'
+  from?: RestoreSource
+}
+
+/** What bringModels would do, model by model. */
+export async function surveyModels(wanted: ModelsWanted): Promise<PlannedModel[]> {
+  const planned: PlannedModel[] = []
+  for (const model of await listAll(wanted)) {
+    const { how } = await look(wanted, model)
+    const from = model.from[0]?.name
+    planned.push({ path: model.path, bytes: model.bytes, how, ...(from ? { from } : {}) })
+  }
+  return planned
+}
+
 /** The models that the shelves have and that are not there under `target`, by path. */
 export async function missingModels(wanted: ModelsWanted): Promise<{ missing: string[]; count: number }> {
   const models = await listAll(wanted)
@@ -99,17 +118,24 @@ async function listAll({ shelves, folders, extension }: ModelsWanted): Promise<M
   return models.sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-/** What is there already, or can be linked to. */
-async function settled(
-  { target }: ModelsWanted,
-  { path: name, bytes, from }: Model,
-): Promise<FileOutcome | undefined> {
+/** How a model is to be had, and what has its name now. */
+async function look({ target }: ModelsWanted, { path: name, bytes, from }: Model) {
   const file = path.join(target, name)
   const there = await stat(file).catch(() => undefined)
-  if (there?.isFile() && there.size === bytes) return { path: name, status: 'unchanged', bytes }
-  const isLink = (await lstat(file).catch(() => undefined))?.isSymbolicLink()
-  if (there && !isLink) {
-    const error = `${file} is there with ${there.size} bytes, and ${from[0]?.name} has ${bytes}: it was not touched; move it away and run this again`
+  const isLink = (await lstat(file).catch(() => undefined))?.isSymbolicLink() ?? false
+  const isWhole = there?.isFile() === true && there.size === bytes
+  const wayTo = from[0]?.here === undefined ? 'download' : 'link'
+  const how: PlannedModel['how'] = isWhole ? 'there' : there && !isLink ? 'in the way' : wayTo
+  return { how, file, isLink, size: there?.size }
+}
+
+/** What is there already, or can be linked to. */
+async function settled(wanted: ModelsWanted, model: Model): Promise<FileOutcome | undefined> {
+  const { how, file, isLink, size } = await look(wanted, model)
+  const { path: name, bytes, from } = model
+  if (how === 'there') return { path: name, status: 'unchanged', bytes }
+  if (how === 'in the way') {
+    const error = `${file} is there with ${size} bytes, and ${from[0]?.name} has ${bytes}: it was not touched; move it away and run this again`
     return { path: name, status: 'failed', bytes, error }
   }
   if (isLink) await unlink(file)

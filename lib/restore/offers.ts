@@ -1,6 +1,7 @@
 import { text } from 'node:stream/consumers'
 import { type Copy, findLatest, listCopies, readCopy } from '../copies.ts'
 import type { BucketName, Item } from '../inventory.ts'
+import { messageOf } from '../message.ts'
 import { stampTime } from '../naming.ts'
 import { folderOf } from '../plan.ts'
 import { readRecord } from '../record.ts'
@@ -10,6 +11,9 @@ import type { ArchiveSource } from './sources.ts'
 
 /** How many records of an item are read before its newest copies are known: few on SFS are more, on R2 years are. */
 const enough = 12
+
+/** `tar -z` of nothing has 45 bytes, of one empty file about a hundred; the older scripts made some from paths that were not there. */
+const leastBytes = 64
 
 /**
  * All that a source offers of an item, with the newest records not after `limit` read: below the environment's own folder, and below production's
@@ -68,8 +72,11 @@ async function offerOf(store: AppendOnlyStore, copy: Copy, limit: Date, shelf: S
     ...(bytes === undefined ? {} : { bytes }),
   }
   if (bytes === undefined) return { ...unread, flaw: 'is gone: only its record is there' }
+  if (bytes < leastBytes) return { ...unread, flaw: `has ${bytes} bytes, which is an archive of nothing` }
   if (recordKey === undefined || stampTime(stamp) > limit) return unread
-  const known = await readCopy(store, copy)
+  const known = await readCopy(store, copy).catch((error) => error as Error)
+  if (known instanceof Error)
+    return { ...unread, flaw: `has a record that cannot be read: ${messageOf(known)}` }
   if (known === undefined)
     return { ...unread, flaw: 'has a record that cannot be read or speaks of another file' }
   const { record, time, good } = known
@@ -87,8 +94,12 @@ async function undated(store: AppendOnlyStore, folder: string, item: string, she
   if (latest === undefined) return []
   const { key, bytes, modified, recordKey } = latest
   const offer: Offer = { ...shelf, key, kind: 'latest', time: modified, bytes }
+  if (bytes < leastBytes) return [{ ...offer, flaw: `has ${bytes} bytes, which is an archive of nothing` }]
   if (recordKey === undefined) return [offer]
-  const record = readRecord(await text(await store.open(recordKey)))
+  const record = await store
+    .open(recordKey)
+    .then(text)
+    .then(readRecord, () => undefined)
   if (record === undefined || (!key.endsWith(`/${record.archive}`) && key !== record.archive))
     return [{ ...offer, flaw: 'has a record that cannot be read or speaks of another file' }]
   return [{ ...offer, record }]

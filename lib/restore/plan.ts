@@ -1,7 +1,11 @@
 import type { Item, RestoreSource } from '../inventory.ts'
+import { stores } from '../inventory.ts'
 import { captureOf } from '../plan.ts'
-import { type Offer, type Ranked, rankOffers } from '../restore-order.ts'
+import { isFromFuture, type Offer, type Ranked, rankOffers } from '../restore-order.ts'
 import type { Settings } from '../settings.ts'
+import { type Away, awayFrom } from './away.ts'
+import type { PlannedModel } from './models.ts'
+import { minute, planNotes, someOf } from './plan-notes.ts'
 import { type RestoreRequest, repositoryOf, type SelectedForRestore } from './request.ts'
 
 /** What a restore is going to do; `--dry-run` prints it, the run carries it out. */
@@ -26,6 +30,8 @@ export interface PlannedItem {
   candidates: Offer[]
   passed: Ranked['passed']
   newer?: Offer
+  /** Of the models: each of them. */
+  models?: PlannedModel[]
   /** Why it is not restored, though that is no failure. */
   leftOut?: string
   /** Why it cannot be restored, which is a failure. */
@@ -36,8 +42,9 @@ export interface PlannedItem {
 export interface Findings {
   /** By item. */
   offers: Map<string, Offer[]>
-  /** By source: why nothing could be had from it. */
-  away: Map<RestoreSource, string>
+  away: Away
+  /** Absent where they were not asked for. */
+  models?: PlannedModel[]
 }
 
 /** The plan of a restore. Pure: the same arguments give the same plan. */
@@ -49,31 +56,40 @@ export function makeRestorePlan(
   root: string,
   now: Date,
 ): RestorePlan {
+  const { environment } = settings
   const items = selected.map((one) => planItem(one, request, findings, settings, now))
   return {
     command: 'restore',
-    environment: settings.environment,
+    environment,
     now,
     ...(request.at ? { at: request.at } : {}),
     root,
     items,
-    notes: notesOf(items, selected, findings, request.at ?? now, now),
+    notes: planNotes(items, selected, findings.away, {
+      environment,
+      now,
+      everything: !request.only && !request.from,
+    }),
   }
 }
 
 function planItem(
   { item, sources, named }: SelectedForRestore,
   request: RestoreRequest,
-  { offers, away }: Findings,
+  { offers, away, models = [] }: Findings,
   settings: Settings,
   now: Date,
 ): PlannedItem {
   const { environment } = settings
   const planned = { item: item.name, title: item.title, kind: item.capture.kind }
   const none: PlannedItem = { ...planned, candidates: [], passed: [] }
-  if (sources.length === 0)
-    return { ...none, leftOut: `comes from ${item.restore.join(', ')} alone, which the flags leave out` }
-  if (item.capture.kind === 'models') return none
+  if (sources.length === 0) {
+    const why = `comes from ${item.restore.join(', ')} alone, which the flags leave out`
+    return named ? { ...none, missing: why } : { ...none, leftOut: why }
+  }
+  const missing = (passed: Ranked['passed']) => whyMissing(item, sources, away, passed, request, now)
+  if (item.capture.kind === 'models')
+    return models.length > 0 ? { ...none, models } : { ...none, missing: missing([]) }
   const { candidates, passed, newer } = rankOffers(offers.get(item.name) ?? [], {
     order: sources,
     prefer: request.prefer,
@@ -92,10 +108,14 @@ function planItem(
       ...ranked,
       leftOut: 'CREDENTIALS_REPO is not set: there is no private repository to fetch them from',
     }
-  const why = whyMissing(sources, away, passed)
-  return isOptional(item, settings)
-    ? { ...ranked, leftOut: `${why}; it is optional` }
-    : { ...ranked, missing: why }
+  if (item.capture.kind === 'repository' && request.at)
+    return {
+      ...ranked,
+      leftOut: 'a repository is taken as it is now, and --at asks for the past: ask for it without --at',
+    }
+  return isOptional(item, settings) && !named && mayNeverHaveBeen(item, sources, away, passed, now)
+    ? { ...ranked, leftOut: `it is optional; ${missing(passed)}` }
+    : { ...ranked, missing: missing(passed) }
 }
 
 /** No source of it is required, so that it may never have been there. */
@@ -104,74 +124,45 @@ function isOptional(item: Item, settings: Settings): boolean {
   return capture.kind === 'files' && capture.sources.every(({ required }) => !required)
 }
 
-function whyMissing(
+/** A store was looked at and has none. Where none could be looked at, or one has a copy that is no good, it is lost rather than absent. */
+function mayNeverHaveBeen(
+  item: Item,
   sources: readonly RestoreSource[],
-  away: Findings['away'],
+  away: Away,
   passed: Ranked['passed'],
+  now: Date,
+): boolean {
+  return (
+    sources.some((source) => source in stores && !isAway(away, source, item)) &&
+    !passed.some(({ offer }) => offer.flaw !== undefined || isFromFuture(offer, now))
+  )
+}
+
+function isAway(away: Away, source: RestoreSource, { bucket }: Item): boolean {
+  return bucket !== undefined && awayFrom(away, source, bucket) !== undefined
+}
+
+function whyMissing(
+  item: Item,
+  sources: readonly RestoreSource[],
+  away: Away,
+  passed: Ranked['passed'],
+  { at }: RestoreRequest,
+  now: Date,
 ): string {
-  const looked = sources.filter((source) => !away.has(source))
-  const unseen = sources.filter((source) => away.has(source))
-  const oldest = passed.map(({ offer }) => offer).sort((a, b) => Number(a.time) - Number(b.time))[0]
+  const looked = sources.filter((source) => !isAway(away, source, item))
+  const unseen = sources.filter((source) => isAway(away, source, item))
+  const bad = passed.filter(({ offer }) => offer.flaw !== undefined || isFromFuture(offer, now))
+  const [oldest] = passed
+    .filter((one) => !bad.includes(one))
+    .map(({ offer }) => offer)
+    .sort((a, b) => Number(a.time ?? 0) - Number(b.time ?? 0))
   return [
     ...(looked.length > 0 ? [`no usable copy in ${looked.join(', ')}`] : []),
-    ...(unseen.length > 0 ? [`not looked at: ${unseen.join(', ')}`] : []),
-    ...(oldest?.time
-      ? [
-          `${passed.length} passed over, the oldest of ${oldest.time.toISOString().slice(0, 16)}Z: ${passed[0]?.reason}`,
-        ]
+    ...(unseen.length > 0 ? [`${unseen.join(', ')} not looked at`] : []),
+    ...(at && oldest ? [`the oldest is of ${minute(oldest)}, later than --at`] : []),
+    ...(bad.length > 0
+      ? [someOf(bad.map(({ offer, reason }) => `${offer.key} in ${offer.source} ${reason}`))]
       : []),
   ].join('; ')
-}
-
-/** In the order in which they matter: what cannot come back, what would come back older than need be or may be wrong, what was not looked at. */
-function notesOf(
-  items: readonly PlannedItem[],
-  selected: readonly SelectedForRestore[],
-  { away }: Findings,
-  at: Date,
-  now: Date,
-): string[] {
-  const archives = items.filter(
-    ({ kind }, index) => kind !== 'models' && kind !== 'repository' && selected[index]?.sources.length !== 0,
-  )
-  const nothing =
-    archives.length > 0 &&
-    archives.every(({ candidates, passed }) => candidates.length === 0 && passed.length === 0)
-  const used = new Set(selected.flatMap(({ sources }) => sources))
-  return [
-    ...(nothing ? [firstDeployment] : []),
-    ...items.flatMap(({ item, missing }) => (missing === undefined ? [] : [`MISSING ${item}: ${missing}`])),
-    ...items.flatMap(({ item, candidates: [first], newer }) =>
-      first && newer ? [newerNote(item, first, newer)] : [],
-    ),
-    ...items.flatMap(({ item, passed }) =>
-      passed
-        .filter(({ offer }) => isWrong(offer, at, now))
-        .map(({ offer, reason }) => `PASSED OVER ${item}: ${offer.key} in ${offer.source} ${reason}`),
-    ),
-    ...items.flatMap(({ item, candidates: [first] }) =>
-      first && !first.record && first.kind !== 'repository'
-        ? [
-            `UNVERIFIED ${item}: ${first.key} in ${first.source} has no record; only that it is whole can be checked`,
-          ]
-        : [],
-    ),
-    ...[...away].flatMap(([source, why]) => (used.has(source) ? [`NOT LOOKED AT ${source}: ${why}`] : [])),
-  ]
-}
-
-/** Something is the matter with a copy, other than that it is not what was asked for. */
-function isWrong({ kind, time, flaw }: Offer, at: Date, now: Date): boolean {
-  const fromFuture = kind !== 'latest' && time !== undefined && time > now
-  return fromFuture || (flaw !== undefined && (time === undefined || time <= at))
-}
-
-const firstDeployment =
-  'NO BACKUP of anything was found. If there should be one, look at the sources below first. If this is the first deployment: ' +
-  'git clone "$PROJECT_REPO" into PROJECT_DIR, write its .env, tailscale up --ssh=false, docker compose up -d; then set up the backups (README, "Set up on Verda")'
-
-function newerNote(item: string, first: Offer, newer: Offer): string {
-  const time = (offer: Offer) => `${offer.time?.toISOString().slice(0, 16)}Z`
-  const taken = first.kind === 'recorded' ? `of ${time(first)}` : `without a record`
-  return `NEWER ${item}: ${newer.source} has one of ${time(newer)}, ${first.source} the one ${taken} that is taken; --prefer newest takes the other`
 }

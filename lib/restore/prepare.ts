@@ -1,10 +1,10 @@
 import { localHost } from '../hosts/local.ts'
-import { makeStamp } from '../naming.ts'
 import type { Settings } from '../settings.ts'
+import { asideFolder } from './aside-folder.ts'
 import { gather } from './gather.ts'
 import { makeRestorePlan } from './plan.ts'
 import { type RestoreRequest, selectForRestore } from './request.ts'
-import { below, type RestoreWatcher, type Site } from './site.ts'
+import type { RestoreWatcher, Site } from './site.ts'
 import type { Step } from './step.ts'
 import type { Share } from './steps/share.ts'
 import { stepsOf } from './steps.ts'
@@ -35,7 +35,7 @@ export async function prepareRestore(
     sources,
     away: findings.away,
     host: localHost({ name: 'verda', root }),
-    aside: below(root, `/var/lib/comfyume-backup/kept-aside/${makeStamp(now, 'minute')}`),
+    aside: await asideFolder(root, now),
     outcomes: new Map(),
     watch,
   }

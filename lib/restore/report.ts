@@ -59,6 +59,8 @@ export interface RestoreReport {
   steps: StepOutcome[]
   /** Empty in a drill, and where only some items were asked for. */
   checklist: CheckOutcome[]
+  /** Items that are only half back, of this run or an earlier one: while there are any, no backup is made of the machine. */
+  pending: string[]
   /** Where what was overwritten is kept; absent when nothing was. */
   keptAside?: string
   /** What a person does next. */

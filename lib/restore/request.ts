@@ -25,7 +25,7 @@ export interface SelectedForRestore {
 }
 
 /** Where copies can be, in the facts' order. */
-const restoreSources: readonly RestoreSource[] = ['root', 'sfs', 'r2', 'hetzner', 'mello', 'git']
+export const restoreSources: readonly RestoreSource[] = ['root', 'sfs', 'r2', 'hetzner', 'mello', 'git']
 
 /** The items of a request in the inventory's order. Throws RequestError for names that are not known. */
 export function selectForRestore(request: RestoreRequest, settings: Settings): SelectedForRestore[] {

@@ -3,6 +3,7 @@ import path from 'node:path'
 import type { Host } from '../hosts/host.ts'
 import type { RestoreSource } from '../inventory.ts'
 import type { Settings } from '../settings.ts'
+import type { Away } from './away.ts'
 import { latin1, utf8 } from './bytes.ts'
 import { passThrough } from './pass-through.ts'
 import type { PlannedItem, RestorePlan } from './plan.ts'
@@ -22,8 +23,7 @@ export interface Site {
   /** Files alone come back: no service, package, user, mount or crontab is touched. */
   drill: boolean
   sources: readonly ArchiveSource[]
-  /** By source: why nothing could be had from it. */
-  away: ReadonlyMap<RestoreSource, string>
+  away: Away
   /** This machine, with `root` as its root. */
   host: Host
   /** Where what is overwritten is kept. */

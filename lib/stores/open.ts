@@ -8,8 +8,13 @@ import type { AppendOnlyStore, RotatingStore } from './store.ts'
 
 export type ObjectStoreName = 'r2' | 'hetzner'
 
-/** The store of that name as the settings have it; of an object store the part that is one bucket. */
-export function openStore(name: StoreName, bucket: BucketName, settings: Settings): AppendOnlyStore {
+/** The store of that name as the settings have it; of an object store the part that is one bucket, and how long it is waited for. */
+export function openStore(
+  name: StoreName,
+  bucket: BucketName,
+  settings: Settings,
+  patience?: Partial<Patience>,
+): AppendOnlyStore {
   switch (name) {
     case 'sfs':
       return openSfs(settings)
@@ -17,7 +22,7 @@ export function openStore(name: StoreName, bucket: BucketName, settings: Setting
       return directoryStore({ name, root: settings.melloBackups })
     case 'r2':
     case 'hetzner':
-      return openObjectStore(name, bucket, settings)
+      return openObjectStore(name, bucket, settings, patience)
   }
 }
 

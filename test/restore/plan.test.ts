@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { localHost } from '../../lib/hosts/local.ts'
-import { items, type RestoreSource } from '../../lib/inventory.ts'
+import { type BucketName, buckets, items, type RestoreSource } from '../../lib/inventory.ts'
 import { type Findings, makeRestorePlan } from '../../lib/restore/plan.ts'
 import { type RestoreRequest, selectForRestore } from '../../lib/restore/request.ts'
 import type { Site } from '../../lib/restore/site.ts'
@@ -42,7 +42,13 @@ function planOf({ offers = {}, away = [], env = {}, request: over = {} }: World)
   const settings = readSettings({ ...keys, ...env })
   const asked = request(over)
   const selected = selectForRestore(asked, settings)
-  const findings: Findings = { offers: new Map(Object.entries(offers)), away: new Map(away) }
+  // A source that is away is so for all of its buckets.
+  const all = (reason: string) =>
+    new Map((Object.keys(buckets) as BucketName[]).map((bucket) => [bucket, reason]))
+  const findings: Findings = {
+    offers: new Map(Object.entries(offers)),
+    away: new Map(away.map(([source, reason]) => [source, all(reason)])),
+  }
   return makeRestorePlan(selected, asked, findings, settings, '/', now)
 }
 const only = (item: string, world: Omit<World, 'offers'> & { offers?: Offer[] } = {}) => {

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
@@ -39,6 +39,10 @@ export interface RunOptions {
   killAfter?: Promise<unknown>
   /** Given the pid of the child. */
   onStart?(pid: number): void
+  /** As this user; only root can. */
+  uid?: number
+  /** On a terminal, where what is shown is all on standard output: each answer is typed once its question is there. */
+  answers?: readonly { when: RegExp; type: string }[]
 }
 
 export interface InProcess {
@@ -87,25 +91,30 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
     remove: (file: string) => rmSync(path.join(root, file), { recursive: true }),
 
     cron: (args: string[] = [], options: RunOptions = {}) => verda.script('backup-cron', args, options),
+    restore: (args: string[] = [], options: RunOptions = {}) => verda.script('restore', args, options),
 
     /** A script, with its flags, to its end. */
     async script(
       command: string,
       args: string[],
-      { env = {}, killAfter, onStart }: RunOptions = {},
+      { env = {}, killAfter, onStart, uid, answers }: RunOptions = {},
     ): Promise<Run> {
-      const child = spawn(
-        process.execPath,
-        ['--import', 'tsx', path.join(project, `scripts/${command}.ts`), ...args],
-        { cwd: project, env: environment(verda, env), stdio: ['ignore', 'pipe', 'pipe'] },
-      )
+      const words = ['--import', 'tsx', path.join(project, `scripts/${command}.ts`), ...args]
+      const [program, its] = answers === undefined ? [process.execPath, words] : terminal(words)
+      const child = spawn(program, its, {
+        cwd: project,
+        env: environment(verda, env),
+        stdio: [answers === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+        ...(uid === undefined ? {} : { uid, gid: uid }),
+      })
       onStart?.(child.pid as number)
+      if (answers !== undefined) type(child, answers)
       void killAfter?.then(() => child.kill('SIGKILL'))
       const run: Run = { code: null, signal: null, stdout: '', stderr: '' }
-      child.stdout.on('data', (data) => {
+      child.stdout?.on('data', (data) => {
         run.stdout += data
       })
-      child.stderr.on('data', (data) => {
+      child.stderr?.on('data', (data) => {
         run.stderr += data
       })
       ;[run.code, run.signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
@@ -150,6 +159,8 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
       }
     },
 
+    /** What a script of this Verda has of an environment. */
+    environment: (env: Record<string, string> = {}) => environment(verda, env),
     /** The names in a folder of the cache, sorted, hidden ones too. */
     names: (inCache = 'config') =>
       existsSync(path.join(cache, inCache)) ? readdirSync(path.join(cache, inCache)).sort() : [],
@@ -209,6 +220,25 @@ export function itemOf(report: Report, item: string): ItemOutcome {
 
 export function reportOf(run: Run): Report {
   return JSON.parse(run.stdout)
+}
+
+/** A terminal from util-linux, as Debian and Ubuntu have it. */
+function terminal(words: readonly string[]): [string, string[]] {
+  const quoted = [process.execPath, ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`)
+  return ['script', ['--quiet', '--return', '--flush', '--command', quoted.join(' '), '/dev/null']]
+}
+
+function type(child: ChildProcess, answers: NonNullable<RunOptions['answers']>): void {
+  let shown = ''
+  let next = 0
+  child.stdout?.on('data', (data) => {
+    shown += data
+    const answer = answers[next]
+    if (answer === undefined || !answer.when.test(shown)) return
+    next++
+    shown = ''
+    child.stdin?.write(answer.type)
+  })
 }
 
 /** Every setting is given, as empty as can be, so that neither this machine's environment nor a .env here says anything. */

@@ -61,6 +61,8 @@ export async function buildWorkshop({ hetzner = false } = {}) {
       verda.script('backup-verda', args, { env }),
     backupMello: (args: string[] = [], env: Record<string, string> = {}) =>
       verda.script('backup-mello', args, { env }),
+    restore: (args: string[] = [], env: Record<string, string> = {}) =>
+      verda.script('restore', args, { env }),
     /** Names on Mello, sorted. */
     onMello: (folder = 'config') =>
       existsSync(path.join(backups, folder)) ? readdirSync(path.join(backups, folder)).sort() : [],

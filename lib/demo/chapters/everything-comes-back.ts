@@ -1,4 +1,5 @@
-import { restorePlanText, showRestore } from '../../cli/show-restore.ts'
+import { showRestore } from '../../cli/show-restore.ts'
+import { restorePlanText } from '../../cli/show-restore-plan.ts'
 import { carryOutRestore } from '../../restore/carry-out.ts'
 import { prepareRestore } from '../../restore/prepare.ts'
 import type { Chapter } from '../chapter.ts'

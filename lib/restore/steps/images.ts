@@ -8,6 +8,7 @@ import { makeRecord } from '../../record.ts'
 import type { Offer } from '../../restore-order.ts'
 import { openSfs } from '../../stores/open.ts'
 import { KeyExists } from '../../stores/store.ts'
+import { awayFrom } from '../away.ts'
 import { BadArchive } from '../bad-archive.ts'
 import { copyOf, fromBestCopy, openOffer } from '../bring-back.ts'
 import { engineOf, engineThatAnswers, idsOf, loadImage, tagImage } from '../engine.ts'
@@ -118,7 +119,7 @@ function mayCache(site: Site, { source, record }: Offer): boolean {
     record !== undefined &&
     source !== 'sfs' &&
     site.sources.some(({ name }) => name === 'sfs') &&
-    !site.away.has('sfs')
+    awayFrom(site.away, 'sfs', 'containers') === undefined
   )
 }
 
