@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { bringModels, type ModelShelf, type ModelsWanted, missingModels } from '../../lib/restore/models.ts'
 import { directoryStore } from '../../lib/stores/directory.ts'
@@ -147,6 +148,7 @@ describe('from a store', () => {
   test('what was cut off is gone on with, and not read again', async () => {
     const content = Buffer.from(Array.from({ length: 500_000 }, (_, n) => (n * 7919) % 251))
     put('bucket', model, content, { record: true })
+    const partial = at('checkpoints/.a.safetensors.partial')
     const breaking = (store: AppendOnlyStore): AppendOnlyStore => ({
       ...store,
       async open(key, from = 0) {
@@ -156,6 +158,7 @@ describe('from a store', () => {
           (async function* () {
             for await (const chunk of whole) {
               yield (chunk as Buffer).subarray(0, 200_000)
+              while ((statSync(partial, { throwIfNoEntry: false })?.size ?? 0) < 200_000) await sleep(5)
               throw new Error('reset')
             }
           })(),
@@ -165,7 +168,7 @@ describe('from a store', () => {
     })
     const [outcome] = await bringModels(wanted(bucket(breaking)))
     expect(outcome).toMatchObject({ status: 'failed', error: 'reset' })
-    const begun = statSync(at('checkpoints/.a.safetensors.partial')).size
+    const begun = statSync(partial).size
     expect(begun).toBe(200_000)
     const asked: number[] = []
     const watching = (store: AppendOnlyStore): AppendOnlyStore => ({

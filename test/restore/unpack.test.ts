@@ -333,14 +333,6 @@ describe('hostile', () => {
       /^it holds etc\/a, a link that leads outside, to \.\.\/\.\.\/x$/,
     ],
     [
-      'a folder in the place of a link to the outside',
-      () => [
-        { name: 'folder', type: 'link', link: outside },
-        { name: 'folder/', type: 'folder', mode: 0o777 },
-      ],
-      /cannot be unpacked/,
-    ],
-    [
       'a character device',
       () => [{ name: 'etc/null', type: 'character device', device: [1, 3] }],
       /etc\/null(, a device|: Cannot mknod)/,
@@ -359,15 +351,30 @@ describe('hostile', () => {
     expect(await refusal(gz(...members()))).toMatch(reason)
   })
 
-  test('a file after a link to the outside is not written through it', async () => {
-    const archive = gz(
-      { name: 'file', type: 'link', link: path.join(outside, 'sentinel') },
-      { name: 'hard', type: 'hard link', link: 'file' },
-      { name: 'hard', content: 'mine', mode: 0o666 },
-      { name: 'file', content: 'mine', mode: 0o666 },
-    )
-    expect(await refusal(archive)).toBe('none')
-    expectSurroundings()
+  test.each<[string, Member[]]>([
+    ['a file', [{ name: 'l', content: 'mine', mode: 0o666 }]],
+    [
+      'a file in a folder',
+      [
+        { name: 'l/', type: 'folder' },
+        { name: 'l/sentinel', content: 'mine' },
+      ],
+    ],
+    [
+      'a hard link, then a file',
+      [
+        { name: 'h', type: 'hard link', link: 'l' },
+        { name: 'h', content: 'mine' },
+      ],
+    ],
+  ])('%s after a link to the outside: refused or not, nothing is written through it', async (_, members) => {
+    // Whether tar takes what follows for the link that it put off depends on numbers of inodes.
+    for (const link of [outside, path.join(outside, 'sentinel'), '../../outside']) {
+      await refusal(gz({ name: 'l', type: 'link', link }, ...members))
+      expectSurroundings()
+      rmSync(tree, { recursive: true })
+      mkdirSync(tree)
+    }
   })
 
   test('that tar took something off is seen among any number of other messages', async () => {
