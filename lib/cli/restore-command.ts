@@ -87,7 +87,10 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
     const sharing = !drill && selected.some(({ sources }) => sources.includes('sfs'))
     const unmounted = sharing ? await reachShare(settings, share, dryRun) : undefined
     const { site, steps } = await prepare(settings, request, selected, root, share, flags)
-    if (unmounted !== undefined) site.plan.notes.unshift(unmounted)
+    if (unmounted !== undefined) {
+      const others = site.plan.notes.filter((note) => !note.startsWith('NOT LOOKED AT sfs: '))
+      site.plan.notes = [unmounted, ...others]
+    }
     if (dryRun) {
       const plan = { ...site.plan, steps: steps.map(({ name, title }) => ({ step: name, title })) }
       process.stdout.write(
