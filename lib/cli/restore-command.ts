@@ -90,7 +90,10 @@ export async function restoreCommand(manual: Manual, argv: readonly string[]): P
       now: clock(),
       watch,
     }).finally(() => looking?.stop())
-    if (unmounted !== undefined) site.plan.notes.unshift(unmounted)
+    if (unmounted !== undefined) {
+      const others = site.plan.notes.filter((note) => !note.startsWith('NOT LOOKED AT sfs: '))
+      site.plan.notes = [unmounted, ...others]
+    }
     if (dryRun) {
       const plan = { ...site.plan, steps: steps.map(({ name, title }) => ({ step: name, title })) }
       process.stdout.write(

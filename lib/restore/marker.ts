@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { restoringMarker } from '../inventory.ts'
 import { below, makePrivateFolder } from './site.ts'
@@ -30,7 +30,9 @@ async function pending(file: string): Promise<string[]> {
 async function write(file: string, items: readonly string[]): Promise<void> {
   const heading =
     '# A restore of these items has begun and not finished: no backup is made of this machine until it has.\n'
-  await writeFile(file, `${heading}${items.join('\n')}\n`, { mode: 0o600 })
+  // Cut off half-way, it must not forget what an earlier run left half done.
+  await writeFile(`${file}.new`, `${heading}${items.join('\n')}\n`, { mode: 0o600 })
+  await rename(`${file}.new`, file)
 }
 
 /** A drill's folder shall hold nothing but what was restored. */

@@ -74,16 +74,16 @@ it.runIf(process.getuid?.() === 0)(
 
 const asked = /Type yes to begin: /
 it.each([
-  ['yes', 'yes\n', 0],
-  ['no', 'no\n', 2],
-  ['Enter', '\n', 2],
-  ['Ctrl-C', '\u0003', 2],
-  ['Ctrl-D', '\u0004', 2],
+  ['yes', 'yes\n', 0, []],
+  ['no', 'no\n', 2, ['--quiet']],
+  ['Enter', '\n', 2, []],
+  ['Ctrl-C', '\u0003', 2, []],
+  ['Ctrl-D', '\u0004', 2, []],
 ])(
-  'asks once on a terminal, after the plan and also with --quiet; the answer %s',
-  async (_name, type, code) => {
+  'asks once on a terminal, one without a width too, and after the plan; the answer %s',
+  async (_name, type, code, flags) => {
     const to = drill()
-    const run = await restore(['--only', 'env', '--quiet', '--root', to], {
+    const run = await restore(['--only', 'env', ...flags, '--root', to], {
       answers: [{ when: asked, type }],
     })
     expect(run.code, run.stdout).toBe(code)

@@ -61,6 +61,18 @@ const damage: [string, () => void, RegExp][] = [
     /sha256 .* for|cannot be unpacked/,
   ],
   [
+    'whole but of other content than its record',
+    () => {
+      const other = path.join(world.verda.folder, 'other')
+      mkdirSync(path.join(other, path.dirname(envFile)), { recursive: true })
+      writeFileSync(path.join(other, envFile), 'EVIL=1\n')
+      execFileSync('tar', ['-czf', archive(), '-C', other, envFile])
+      const record = readFileSync(`${archive()}.sha256`, 'utf8')
+      writeFileSync(`${archive()}.sha256`, record.replace(/# bytes.*\n/, ''))
+    },
+    /not what its record says: sha256/,
+  ],
+  [
     'the record of another file',
     () => cpSync(onShare('ufw-2026-11-24.tar.gz.sha256'), `${archive()}.sha256`),
     /record that cannot be read or speaks of another file/,
