@@ -9,9 +9,9 @@ export class Progress {
   #expected = 0
   #since = 0
 
-  /** Undefined unless the stream is a terminal. */
+  /** Undefined unless the stream is a terminal that knows its width: a serial console says 0 columns, and ora would wipe out lines without end. */
   static on(stream: NodeJS.WriteStream): Progress | undefined {
-    return stream.isTTY ? new Progress(stream) : undefined
+    return stream.isTTY && stream.columns > 0 ? new Progress(stream) : undefined
   }
 
   constructor(stream: NodeJS.WriteStream) {

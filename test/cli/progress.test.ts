@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { progressInWords } from '../../lib/cli/progress.ts'
+import { Progress, progressInWords } from '../../lib/cli/progress.ts'
 
 const MB = 2 ** 20
 
@@ -11,4 +11,13 @@ it.each([
   ['no time left while nothing moves', 0, 30 * MB, 3, '0 bytes of 30 MB, 0 bytes/s'],
 ])('a progress line tells %s', (_what, bytes, expected, seconds, words) => {
   expect(progressInWords(bytes, expected, seconds)).toBe(words)
+})
+
+it.each([
+  ['a file', { isTTY: false }, false],
+  ['a terminal', { isTTY: true, columns: 80 }, true],
+  // ora divides by the width: the restore would hang behind its question.
+  ['a serial console, which knows no width', { isTTY: true, columns: 0 }, false],
+])('whether there is a spinner on %s', (_what, stream, is) => {
+  expect(Progress.on(stream as NodeJS.WriteStream) !== undefined).toBe(is)
 })
