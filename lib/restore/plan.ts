@@ -74,6 +74,12 @@ function planItem(
   if (sources.length === 0)
     return { ...none, leftOut: `comes from ${item.restore.join(', ')} alone, which the flags leave out` }
   if (item.capture.kind === 'models') return none
+  const onMello = item.host === 'user data' && settings.userDataHost === 'mello'
+  if (onMello && request.only === undefined && sources.every((source) => !isSetUp(source, settings)))
+    return {
+      ...none,
+      leftOut: `lies on Mello; its copies are in ${sources.join(', ')}, which is not set up here`,
+    }
   const { candidates, passed, newer } = rankOffers(offers.get(item.name) ?? [], {
     order: sources,
     prefer: request.prefer,
@@ -96,6 +102,11 @@ function planItem(
   return isOptional(item, settings)
     ? { ...ranked, leftOut: `${why}; it is optional` }
     : { ...ranked, missing: why }
+}
+
+/** Object stores need a key. Verda has none where Mello does what reaches them (README, "Keys"). */
+function isSetUp(source: RestoreSource, settings: Settings): boolean {
+  return (source !== 'r2' && source !== 'hetzner') || settings[source] !== undefined
 }
 
 /** No source of it is required, so that it may never have been there. */
