@@ -134,7 +134,7 @@ function whyMissing(
   ].join('; ')
 }
 
-/** In the order in which they matter: what cannot come back, what would come back older than need be, what was not looked at. */
+/** In the order in which they matter: what cannot come back, what is bad, what would come back older than need be, what was not looked at. */
 function notesOf(
   items: readonly PlannedItem[],
   selected: readonly SelectedForRestore[],
@@ -146,6 +146,7 @@ function notesOf(
   return [
     ...(nothing ? [firstDeployment] : []),
     ...items.flatMap(({ item, missing }) => (missing === undefined ? [] : [`MISSING ${item}: ${missing}`])),
+    ...items.flatMap((planned) => badNote(planned, selected)),
     ...items.flatMap(({ item, candidates: [first], newer }) =>
       first && newer ? [newerNote(item, first, newer)] : [],
     ),
@@ -163,6 +164,27 @@ function notesOf(
 const firstDeployment =
   'NO BACKUP of anything was found. If there should be one, look at the sources below first. If this is the first deployment: ' +
   'git clone "$PROJECT_REPO" into PROJECT_DIR, write its .env, tailscale up --ssh=false, docker compose up -d; then set up the backups (README, "Set up on Verda")'
+
+/** Copies that would have been taken before the one that is, were they good. */
+function badNote(
+  { item, candidates: [first], passed }: PlannedItem,
+  selected: readonly SelectedForRestore[],
+): string[] {
+  if (first === undefined) return []
+  const sources = selected.find((one) => one.item.name === item)?.sources ?? []
+  const bad = passed.filter(({ offer: { flaw, source, time } }) => {
+    if (flaw === undefined) return false
+    return source === first.source
+      ? Number(time) >= Number(first.time)
+      : sources.indexOf(source) < sources.indexOf(first.source)
+  })
+  const [worst] = bad
+  if (worst === undefined) return []
+  const others = bad.length > 1 ? `, and ${bad.length - 1} more are bad` : ''
+  return [
+    `BAD ${item}: ${worst.offer.key} in ${worst.offer.source} ${worst.reason}${others}; ${first.key} in ${first.source} is taken`,
+  ]
+}
 
 function newerNote(item: string, first: Offer, newer: Offer): string {
   const time = (offer: Offer) => `${offer.time?.toISOString().slice(0, 16)}Z`
