@@ -37,7 +37,7 @@ export interface Ranked {
   candidates: Offer[]
   /** What is not among the candidates, and why. */
   passed: { offer: Offer; reason: string }[]
-  /** A later source has this, which is newer than the first choice, or recorded where that one is not. */
+  /** Another source has this, with another content, and newer than the first choice, or recorded where that one is not. */
   newer?: Offer
 }
 
@@ -112,8 +112,16 @@ function newerThan(first: Offer | undefined, offers: readonly Offer[]): Offer | 
       offer.source !== first.source && offer.kind === 'recorded' && offer.environment === first.environment,
   )
   const newest = others.sort((a, b) => timeOf(b) - timeOf(a))[0]
-  if (newest === undefined) return undefined
+  if (newest === undefined || holdsTheSame(first, newest)) return undefined
   return timeOf(newest) > timeOf(first) || rank[first.kind] > 0 ? newest : undefined
+}
+
+/** One content went to several stores within the hour, and nothing has changed since. */
+function holdsTheSame({ record: one }: Offer, { record: other }: Offer): boolean {
+  if (one === undefined || other === undefined) return false
+  return (
+    one.sha256 === other.sha256 || (one.fingerprint !== undefined && one.fingerprint === other.fingerprint)
+  )
 }
 
 /** What tells no time is older than everything that tells one. */

@@ -1,8 +1,10 @@
+import { tmpdir } from 'node:os'
 import { messageOf } from '../message.ts'
 import { checklist } from './checklist.ts'
 import { clearMarker, putMarker } from './marker.ts'
 import type { RestorePlan } from './plan.ts'
 import { isWhole, type RestoreReport, type StepOutcome } from './report.ts'
+import { sweepScratch } from './scratch.ts'
 import type { Site } from './site.ts'
 import { Halt, Skip, type Step } from './step.ts'
 
@@ -28,7 +30,11 @@ export async function carryOutRestore(
     checklist: [],
     pending: [],
   }
-  await putMarker(root, names)
+  const earlier = await putMarker(
+    root,
+    names.filter((name) => hasCopy(plan, name)),
+  )
+  await sweepScratch(tmpdir())
   let halted = false
   for (const step of steps) {
     const outcome: { step: StepOutcome; halted?: boolean } = halted
@@ -47,8 +53,11 @@ export async function carryOutRestore(
     }
     site.watch.stepDone(outcome.step)
   }
-  // Of what has no copy anywhere, nothing is half restored; and a drill's folder is no machine.
-  const half = report.items.filter(({ item, status }) => status === 'failed' && hasCopy(plan, item))
+  // Of what no run had a copy of, nothing is half restored, nor of models that could not even be listed; and a drill's folder is no machine.
+  const half = report.items.filter(
+    ({ item, status, files }) =>
+      status === 'failed' && (earlier.includes(item) || (item === 'models' ? files : hasCopy(plan, item))),
+  )
   const pending = site.drill ? [] : half.map(({ item }) => item)
   report.pending = await clearMarker(
     root,

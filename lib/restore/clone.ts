@@ -1,7 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { git, remoteOf } from '../capture/git.ts'
+import { withScratch } from './scratch.ts'
 
 /**
  * Clones a git repository into a new folder beside `near` (or the temporary one) and calls `use` with it; it is gone afterwards unless `use` moved it. Throws
@@ -13,9 +13,8 @@ export async function withClone<T>(
   use: (clone: string) => Promise<T>,
 ): Promise<T> {
   const remote = remoteOf(address)
-  const scratch = await mkdtemp(path.join(near, '.comfyume-restore-'))
-  const clone = path.join(scratch, 'clone')
-  try {
+  return withScratch(near, async (scratch) => {
+    const clone = path.join(scratch, 'clone')
     const { exitCode, stderr } = await git(
       scratch,
       ['clone', '--quiet', ...flags, '--', remote.address, clone],
@@ -27,8 +26,6 @@ export async function withClone<T>(
         `${remote.address} cannot be cloned: ${said.split('\n').at(-1)}. See that this user may read it without being asked`,
       )
     }
-    return await use(clone)
-  } finally {
-    await rm(scratch, { recursive: true, force: true })
-  }
+    return use(clone)
+  })
 }

@@ -5,12 +5,14 @@ import { below, makePrivateFolder } from './site.ts'
 
 /**
  * Marks the machine as half restored, which keeps every backup from capturing it. `items` are what this run is about to bring back; they are added to those that an
- * earlier, unfinished run left. Throws when it cannot be written: then nothing may begin.
+ * earlier, unfinished run left, and which are returned. Throws when it cannot be written: then nothing may begin.
  */
-export async function putMarker(root: string, items: readonly string[]): Promise<void> {
+export async function putMarker(root: string, items: readonly string[]): Promise<string[]> {
   const file = below(root, restoringMarker)
   await makePrivateFolder(path.dirname(file), root)
-  await write(file, [...new Set([...(await pending(file)), ...items])])
+  const earlier = await pending(file)
+  await write(file, [...new Set([...earlier, ...items])])
+  return earlier
 }
 
 /** Takes the items that are back from the marker, and the marker away when none is left. Returns those that are left. */

@@ -87,6 +87,12 @@ function planItem(
     const why = `comes from ${item.restore.join(', ')} alone, which the flags leave out`
     return named ? { ...none, missing: why } : { ...none, leftOut: why }
   }
+  const onMello = item.host === 'user data' && settings.userDataHost === 'mello'
+  if (onMello && request.only === undefined && sources.every((source) => !isSetUp(source, settings)))
+    return {
+      ...none,
+      leftOut: `lies on Mello; its copies are in ${sources.join(', ')}, which is not set up here`,
+    }
   const missing = (passed: Ranked['passed']) => whyMissing(item, sources, away, passed, request, now)
   if (item.capture.kind === 'models')
     return models.length > 0 ? { ...none, models } : { ...none, missing: missing([]) }
@@ -116,6 +122,11 @@ function planItem(
   return isOptional(item, settings) && !named && mayNeverHaveBeen(item, sources, away, passed, now)
     ? { ...ranked, leftOut: `it is optional; ${missing(passed)}` }
     : { ...ranked, missing: missing(passed) }
+}
+
+/** Object stores need a key. Verda has none where Mello does what reaches them (README, "Keys"). */
+function isSetUp(source: RestoreSource, settings: Settings): boolean {
+  return (source !== 'r2' && source !== 'hetzner') || settings[source] !== undefined
 }
 
 /** No source of it is required, so that it may never have been there. */

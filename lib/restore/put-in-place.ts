@@ -6,6 +6,7 @@ import { BadArchive } from './bad-archive.ts'
 import { about, bytes, latin1, namesIn, utf8 } from './bytes.ts'
 import { hasSameContent, isSame, sameAttributes } from './compare.ts'
 import { keepDirectories, restoreDirectories } from './directories.ts'
+import { hardLinksIn, joinHardLinks } from './hard-links.ts'
 import { isOnTheWay } from './mapping.ts'
 import { move } from './move.ts'
 import { passThrough } from './pass-through.ts'
@@ -97,7 +98,9 @@ export async function putInPlace({ staged, base, root, sources, aside }: Placing
     staged,
     await common('', top + (base === '' ? '' : `/${latin1(base)}`)),
   )
+  const links = await hardLinksIn(staged)
   await descend('', base === '' ? top : await passThrough(`${top}/${latin1(base)}`, latin1(root)))
+  placed.changed += await joinHardLinks(links, (name) => `${top}/${under(name)}`, `${from}.link`)
   await restoreDirectories(directories, path.join(root, base))
   return placed
 

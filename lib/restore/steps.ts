@@ -4,7 +4,7 @@ import type { Step } from './step.ts'
 import { credentialsStep } from './steps/credentials.ts'
 import { crontabStep } from './steps/crontab.ts'
 import { filesStep } from './steps/files.ts'
-import { fail2banStep, ufwStep } from './steps/firewall.ts'
+import { fail2banStep, homesBringLogs, jailsStep, ufwStep } from './steps/firewall.ts'
 import { imageStep } from './steps/images.ts'
 import { modelsStep } from './steps/models.ts'
 import { packagesStep } from './steps/packages.ts'
@@ -47,6 +47,7 @@ export function stepsOf(site: Site): Step[] {
     ...images.map(({ name }) => imageStep(site, name)),
     ...(asked.has('models') ? [modelsStep(site)] : []),
     ...files('user-data', 'user-outputs', 'home-dev', 'root-home'),
+    ...(asked.has('fail2ban') && homesBringLogs(site) ? onMachine(jailsStep(site)) : []),
     ...(withHome ? onWhole(projectStep(site)) : []),
     ...(asked.has('scripts') ? [toolkitStep(site)] : []),
     ...onWhole(crontabStep(site)),

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemEnvironment } from '../hosts/environment.ts'
+import { withScratch } from './scratch.ts'
 import { has, sh } from './system.ts'
 import { tailscaledHere } from './tailscaled.ts'
 
@@ -23,14 +24,11 @@ export async function withoutTwin(
 
 /** Gives `use` a file with a key that only this user can read: a command line can be read by everybody on this machine. */
 export async function withKeyFile<T>(key: string, use: (file: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'comfyume-restore-'))
-  try {
+  return withScratch(tmpdir(), async (folder) => {
     const file = path.join(folder, 'key')
     await writeFile(file, key, { mode: 0o600 })
-    return await use(file)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+    return use(file)
+  })
 }
 
 async function pinged(flags: readonly string[], address: string): Promise<'answers' | 'silent' | 'unknown'> {
@@ -49,31 +47,31 @@ async function withThrowAway<T>(
   authKey: string,
   use: (flags: readonly string[]) => Promise<T>,
 ): Promise<T | 'unknown'> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'comfyume-restore-'))
-  const socket = path.join(folder, 'socket')
-  const daemon = spawn(
-    'timeout',
-    ['120', 'tailscaled', '--state=mem:', '--tun=userspace-networking', '--port=0', `--socket=${socket}`],
-    { env: { ...systemEnvironment(), TS_LOGS_DIR: folder }, stdio: 'ignore' },
-  )
-  const ended = new Promise((resolve) => daemon.once('close', resolve))
-  daemon.on('error', () => {})
-  const flags = [`--socket=${socket}`]
-  try {
-    for (let tries = 0; tries < 20; tries++) {
-      await sleep(250)
-      if ((await sh`test -S ${socket}`).exitCode === 0) break
-    }
-    const up = await withKeyFile(
-      authKey,
-      (file) =>
-        sh`timeout 30 tailscale ${flags} up --ssh=false --hostname=restore-probe --auth-key=file:${file}`,
+  return withScratch(tmpdir(), async (folder) => {
+    const socket = path.join(folder, 'socket')
+    const daemon = spawn(
+      'timeout',
+      ['120', 'tailscaled', '--state=mem:', '--tun=userspace-networking', '--port=0', `--socket=${socket}`],
+      { env: { ...systemEnvironment(), TS_LOGS_DIR: folder }, stdio: 'ignore' },
     )
-    return up.exitCode === 0 ? await use(flags) : 'unknown'
-  } finally {
-    // It takes itself off the tailnet before it ends.
-    daemon.kill()
-    await Promise.race([ended, sleep(10_000)])
-    await rm(folder, { recursive: true, force: true })
-  }
+    const ended = new Promise((resolve) => daemon.once('close', resolve))
+    daemon.on('error', () => {})
+    const flags = [`--socket=${socket}`]
+    try {
+      for (let tries = 0; tries < 20; tries++) {
+        await sleep(250)
+        if ((await sh`test -S ${socket}`).exitCode === 0) break
+      }
+      const up = await withKeyFile(
+        authKey,
+        (file) =>
+          sh`timeout 30 tailscale ${flags} up --ssh=false --hostname=restore-probe --auth-key=file:${file}`,
+      )
+      return up.exitCode === 0 ? await use(flags) : 'unknown'
+    } finally {
+      // It takes itself off the tailnet before it ends.
+      daemon.kill()
+      await Promise.race([ended, sleep(10_000)])
+    }
+  })
 }

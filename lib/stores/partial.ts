@@ -126,7 +126,7 @@ function thisHost(): string {
 }
 
 /** Clock ticks after boot at which a process started; with the pid it names a process for good. 0 when there is none. */
-function startTime(pid: number): number {
+export function startTime(pid: number): number {
   try {
     return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19] ?? 0)
   } catch {

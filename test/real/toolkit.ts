@@ -22,7 +22,7 @@ export async function packToolkit(verda: Verda): Promise<{ key: string; bytes: n
 }
 
 /** What a clone of this project would have, `npm ci --omit=dev`, the Node that runs this in `bin/`, and an empty `.env`. */
-function layToolkit(folder: string): void {
+export function layToolkit(folder: string): void {
   const options = ['-c', `safe.directory=${project}`, '-C', project]
   const files = execFileSync('git', [
     ...options,

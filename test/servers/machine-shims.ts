@@ -37,7 +37,7 @@ const layScript = `
 set -e
 mkdir -p /usr/local/lib/shims
 tar -C /usr/local/lib/shims --no-same-owner -x
-for name in systemctl apt-get; do ln -sf "/usr/local/lib/shims/$name" "/usr/local/sbin/$name"; done
+for name in systemctl apt-get findmnt; do ln -sf "/usr/local/lib/shims/$name" "/usr/local/sbin/$name"; done
 `
 
 /** Neither of these is a call that a test asked for. */

@@ -17,6 +17,8 @@ export interface RealS3 {
   region: string
   /** A key that may list, read and write; the server itself forbids it every deletion. */
   withoutDelete: Keys
+  /** A key that may list and read, where the server has such keys for a time. */
+  readOnly?: Keys
   /** A key that may do everything. */
   root: Keys
   raw(bucket: string, key: string): Promise<Buffer>
@@ -88,7 +90,8 @@ async function startMinio(buckets: string[]): Promise<RealS3> {
     endpoint,
     region,
     root,
-    withoutDelete: await assumeRole(endpoint, port),
+    withoutDelete: await assumeRole(endpoint, port, actions),
+    readOnly: await assumeRole(endpoint, port, ['s3:ListBucket', 's3:GetObject']),
     async raw(bucket, key) {
       const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
       return Buffer.from((await Body?.transformToByteArray()) ?? [])
@@ -118,7 +121,7 @@ interface Audited {
   statusCode?: number
 }
 
-async function assumeRole(endpoint: string, port: number): Promise<Keys> {
+async function assumeRole(endpoint: string, port: number, actions: readonly string[]): Promise<Keys> {
   const policy = {
     Version: '2012-10-17',
     Statement: [{ Effect: 'Allow', Action: actions, Resource: ['arn:aws:s3:::*'] }],

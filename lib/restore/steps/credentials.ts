@@ -39,36 +39,46 @@ async function restore(site: Site, copy: Partial<ItemOutcome>): Promise<Omit<Ite
   const capture = captureOf(item, settings)
   if (capture.kind !== 'repository') throw new Error('credentials come from a repository')
   const named = request.only !== undefined
-  return withClone(settings.repositories.credentials as string, { flags: ['--depth', '1'] }, (clone) =>
-    withStaging(root, capture.sources, async (tree) => {
+  return withClone(
+    settings.repositories.credentials as string,
+    { flags: ['--depth', '1'] },
+    async (clone) => {
+      const lacking: { source: string; file: string }[] = []
       for (const { path: source } of capture.sources) {
         const name = folderOf(item, settings.environment) + path.relative(settings.projectDir.mello, source)
-        const content = await readFile(path.join(clone, name)).catch(() => {
+        const file = path.join(clone, name)
+        const content = await readFile(file).catch(() => {
           throw new BadArchive(`it has no file ${name}`)
         })
         const target = below(root, source)
         await rmdir(target).catch(() => {})
         const there = await readFile(target).catch(() => undefined)
-        if (there !== undefined && (!named || there.equals(content))) continue
-        const staged = path.join(tree, source)
-        await mkdir(path.dirname(staged), { recursive: true })
-        await copyFile(path.join(clone, name), staged)
-        await chmod(staged, 0o600)
-        await giveToOwnerOf(path.dirname(target), staged)
+        if (there === undefined || (named && !there.equals(content))) lacking.push({ source, file })
       }
-      const { changed, aside } = await putInPlace({
-        staged: tree,
-        base: '',
-        root,
-        sources: capture.sources,
-        aside: site.aside,
+      // A folder in the project for nothing would make the home look changed.
+      if (lacking.length === 0) return { status: 'unchanged', ...copy }
+      return withStaging(root, capture.sources, async (tree) => {
+        for (const { source, file } of lacking) {
+          const staged = path.join(tree, source)
+          await mkdir(path.dirname(staged), { recursive: true })
+          await copyFile(file, staged)
+          await chmod(staged, 0o600)
+          await giveToOwnerOf(path.dirname(below(root, source)), staged)
+        }
+        const { changed, aside } = await putInPlace({
+          staged: tree,
+          base: '',
+          root,
+          sources: capture.sources,
+          aside: site.aside,
+        })
+        return {
+          status: changed > 0 ? 'restored' : 'unchanged',
+          ...copy,
+          ...(aside.length > 0 ? { aside } : {}),
+        }
       })
-      return {
-        status: changed > 0 ? 'restored' : 'unchanged',
-        ...copy,
-        ...(aside.length > 0 ? { aside } : {}),
-      }
-    }),
+    },
   )
 }
 

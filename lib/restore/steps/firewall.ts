@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { noteAgain } from '../bring-back.ts'
 import { plannedItem, type Site } from '../site.ts'
 import { type Done, Skip, type Step } from '../step.ts'
-import { has, must, sh } from '../system.ts'
+import { has, must, sh, stateOf } from '../system.ts'
 import { bringBackInWords, isBackInWords } from './files.ts'
 
 /** What must be let in, whatever the restored rules say: ssh, tailscale, http and https. */
@@ -38,6 +38,10 @@ export function ufwStep(site: Site): Step {
   }
 }
 
+/**
+ * The jails stand before anything else comes back, where they can: fail2ban does not start while a log that it reads is not there. One that
+ * comes with the homes is waited for; jailsStep then has the last word.
+ */
 export function fail2banStep(site: Site): Step {
   return {
     name: 'fail2ban',
@@ -51,17 +55,58 @@ export function fail2banStep(site: Site): Step {
       const { said, failure } = await tryBringBack(site, 'fail2ban')
       if (!(await has('fail2ban-client')))
         throw new Error(`${said}; fail2ban is not installed: apt-get install fail2ban, then run this again`)
-      await must(sh`systemctl enable fail2ban`)
-      await must(sh`systemctl restart fail2ban`)
+      const why = await restartJails()
+      const waits = why !== undefined && homesBringLogs(site) && /log file/i.test(why)
+      if (why !== undefined && !waits) throw new Error(`${said}; ${noJail(why)}`)
       if (failure) throw failure
-      return { said: `${said}; restarted`, changed: true }
-    },
-    async check() {
-      for (let tries = 0; tries < 60 && (await runningJails()).length === 0; tries++) await sleep(500)
-      if ((await runningJails()).length === 0)
-        throw new Error('fail2ban runs no jail: see fail2ban-client status and its log')
+      return { said: `${said}; ${waits ? `waits for the homes (${why})` : 'restarted'}`, changed: true }
     },
   }
+}
+
+/** Fail2ban once more, after the homes. */
+export function jailsStep(_site: Site): Step {
+  const inWords = async () => {
+    const names = await runningJails()
+    return names.length > 0 ? `running: ${names.join(', ')}` : undefined
+  }
+  return {
+    name: 'jails',
+    title: 'Fail2ban again, where a log that it reads came with the homes; restarts fail2ban',
+    items: [],
+    done: inWords,
+    async do() {
+      const why = (await has('fail2ban-client')) ? await restartJails() : 'it is not installed'
+      if (why !== undefined) throw new Error(noJail(why))
+      return { said: `restarted, ${await inWords()}`, changed: true }
+    },
+  }
+}
+
+export function homesBringLogs(site: Site): boolean {
+  return ['home-dev', 'root-home'].some((home) => plannedItem(site, home) !== undefined)
+}
+
+/** Returns why no jail runs then, in fail2ban's own words. */
+async function restartJails(): Promise<string | undefined> {
+  await must(sh`systemctl enable fail2ban`)
+  // systemd says yes as soon as it has started the server, which may end right after.
+  const { exitCode } = await sh`systemctl restart fail2ban`
+  for (let tries = 0; exitCode === 0 && tries < 60; tries++) {
+    if ((await runningJails()).length > 0 || (await stateOf('fail2ban')) === 'failed') break
+    await sleep(500)
+  }
+  if ((await runningJails()).length > 0) return undefined
+  const { stdout, stderr } = await sh`fail2ban-client --test`
+  const [, complaint] = /ERROR\s+(?:Failed during configuration: )?(.+)/.exec(stderr + stdout) ?? []
+  return complaint ?? 'see systemctl status fail2ban, and /var/log/fail2ban.log'
+}
+
+function noJail(why: string): string {
+  const todo = /log file/i.test(why)
+    ? 'Make the log that the jail reads, or switch the jail off in /etc/fail2ban/jail.local'
+    : 'Mend /etc/fail2ban'
+  return `fail2ban runs no jail: ${why}. ${todo}, then run this again`
 }
 
 /** The ports of ours that the firewall does not let in; all of them while it is off. */

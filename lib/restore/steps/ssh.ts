@@ -1,4 +1,5 @@
-import { chmod, readdir } from 'node:fs/promises'
+import { chmod, readdir, stat } from 'node:fs/promises'
+import { noteAgain } from '../bring-back.ts'
 import { below, type Site } from '../site.ts'
 import type { Step } from '../step.ts'
 import { has, must, sh, stateOf } from '../system.ts'
@@ -14,7 +15,7 @@ export function sshStep(site: Site): Step {
     done: () => isBackInWords(site, 'ssh-host-keys'),
     async do() {
       const done = await bringBackInWords(site, 'ssh-host-keys')
-      for (const key of await privateKeys(folder)) await chmod(key, 0o600)
+      if (await closeToOthers(await privateKeys(folder))) await noteAgain(site, 'ssh-host-keys')
       for (const unit of ['ssh', 'sshd']) {
         if ((await stateOf(unit)) !== 'active') continue
         await must(sh`systemctl reload ${unit}`)
@@ -32,6 +33,17 @@ export function sshStep(site: Site): Step {
       for (const key of await privateKeys(folder)) await must(sh`ssh-keygen -y -P '' -f ${key} >/dev/null`)
     },
   }
+}
+
+/** Whether any mode had to be changed: a change of what is right already would look like somebody else's the next time. */
+async function closeToOthers(keys: readonly string[]): Promise<boolean> {
+  let changed = false
+  for (const key of keys) {
+    if (((await stat(key)).mode & 0o777) === 0o600) continue
+    await chmod(key, 0o600)
+    changed = true
+  }
+  return changed
 }
 
 async function privateKeys(folder: string): Promise<string[]> {

@@ -76,8 +76,10 @@ async function renumber(is: Owner, owner: Owner): Promise<void> {
 async function mustBeFree(uid: number): Promise<void> {
   const [holder] = (await sh`getent passwd ${uid}`).stdout.split(':')
   if (!holder) return
+  const [group, , , members] = (await sh`getent group ${uid}`).stdout.trim().split(':')
+  const groupToo = group === holder && !members ? ` && groupmod -g 60001 ${group}` : ''
   throw new Error(
-    `in the backup ${name} has number ${uid}, which here is ${holder}'s: give that user another one (usermod -u 60001 ${holder}), then run this again. ` +
+    `in the backup ${name} has number ${uid}, which here is ${holder}'s: give that user another one (usermod -u 60001 ${holder}${groupToo}), then run this again. ` +
       `Until then the files of ${name} belong to ${holder}`,
   )
 }

@@ -1,0 +1,82 @@
+import { toolkitFolder } from './toolkit.ts'
+
+/** What a Verda that runs is made of, beside the files that it shares with the demo's: scripts for a bare machine. */
+
+export const address = '100.89.38.43'
+/** As the README has it in its first command. */
+export const shareAddress = 'nfs.fin-01.datacrunch.io:/SFS-prod'
+
+/** What the README asks to be written down before the day of a restore. */
+export const toolkitSettings = `
+SFS_PROD=${shareAddress}
+PROJECT_REPO=/srv/git/project
+CREDENTIALS_REPO=/srv/git/credentials
+`
+
+/** What files can have that an archive may lose, and what a home is full of. */
+export const homes = `
+set -e
+chown -R -h dev:dev /home/dev
+cd /home/dev/odd
+chown 33:33 'empty folder'
+chown 4242:2424 'from 1999'
+setfacl -m u:33:rw,g:2424:r 'from 1999'
+setfacl -m d:u:33:rwx,d:o::- 'empty folder'
+setfattr -n user.kind -v note 'a
+newline'
+setfattr -n user.kind -v folder .
+cp /bin/true capable
+setfattr -n security.capability -v 0x0100000202040000000000000000000000000000 capable
+mkfifo 'a fifo'
+touch -h -d '2001-02-03 04:05:06.123456789' 'dangling link' 'a fifo'
+chmod 4755 /home/dev/bin/start
+cd ../comfyume-v1
+git -c safe.directory='*' clone --quiet --no-checkout /srv/git/project /tmp/clone
+mv /tmp/clone/.git .
+git -c safe.directory='*' reset --quiet
+git -c safe.directory='*' checkout --quiet -- nginx
+echo 'nobody committed this' >notes
+mkdir -p nginx logs
+touch logs/access.log
+chown -R dev: .git notes nginx logs
+install -d -m 700 -o dev -g dev /home/dev/.ssh
+echo 'ssh-ed25519 AAAAdev somebody' >/home/dev/.ssh/authorized_keys
+chown dev: /home/dev/.ssh/authorized_keys
+chmod 600 /home/dev/.ssh/authorized_keys
+cd /etc/letsencrypt
+mkdir -p live/workshop
+ln -s ../../archive/workshop/privkey1.pem live/workshop/privkey.pem
+`
+
+/** Real ones, where the image has them. */
+export const services = `
+set -e
+rm /etc/ssh/ssh_host_*
+ssh-keygen -q -A
+mkdir -m 700 /var/lib/tailscale /var/lib/tailscale/files
+umask 077
+echo '{"key":"of Verda","address":"${address}"}' >/var/lib/tailscale/tailscaled.state
+echo '{}' >/var/lib/tailscale/derpmap.cached.json
+umask 022
+apt-get update
+apt-get install -y tailscale
+cat >/etc/fail2ban/jail.local <<'end'
+[DEFAULT]
+bantime = 2h
+[sshd]
+enabled = true
+backend = polling
+maxretry = 3
+[comfyume]
+enabled = true
+backend = polling
+filter = apache-auth
+logpath = /home/dev/comfyume-v1/logs/access.log
+end
+systemctl enable --now fail2ban
+for rule in 22/tcp 41641/udp 80/tcp 443/tcp 'from 100.64.0.0/10 to any port 8188'; do ufw allow $rule; done
+ufw --force enable
+fail2ban-client status | grep -q sshd
+tailscale ip -4 | grep -qx ${address}
+crontab ${toolkitFolder}/crontab/verda
+`
