@@ -137,6 +137,11 @@ export interface Item {
   restore: readonly RestoreSource[]
   /** What only this machine may have: left out when a production backup is restored elsewhere. */
   identity?: boolean
+  /**
+   * Written to by the users of the workshop. A member that no backup should hold is left out and named when it is restored, where another item's whole archive is
+   * refused: or any of them could make every copy worthless with one link. Nothing in it comes back with more rights than a file of theirs.
+   */
+  usersOwn?: true
 }
 
 const caches = ['*/.cache', '*/.npm', '*/node_modules', '*/__pycache__', '*/.local/share/Trash']
@@ -176,6 +181,7 @@ const userFiles = {
   host: 'user data',
   bucket: 'user-files',
   restore: ['r2', 'hetzner'],
+  usersOwn: true,
 } as const satisfies Partial<Item>
 
 export const items: readonly Item[] = [

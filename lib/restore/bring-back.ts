@@ -1,4 +1,4 @@
-import { statfs } from 'node:fs/promises'
+import { rm, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import type { BucketName, Source } from '../inventory.ts'
@@ -7,9 +7,9 @@ import { messageOf } from '../message.ts'
 import { captureOf } from '../plan.ts'
 import type { Offer } from '../restore-order.ts'
 import { BadArchive, CannotUnpack } from './bad-archive.ts'
-import { printable } from './bytes.ts'
+import { bytes, latin1, printable, utf8 } from './bytes.ts'
 import { headsOf } from './heads.ts'
-import { inspect } from './inspect.ts'
+import { strangeMembers, withoutRights } from './inspect.ts'
 import { baseOf, depthOf } from './mapping.ts'
 import { isBack, lookOf, takeNote } from './notes.ts'
 import type { PlannedItem } from './plan.ts'
@@ -40,7 +40,7 @@ export async function bringBack(site: Site, name: string, options: BringBackOpti
   return fromBestCopy(site, planned, (offer) =>
     withStaging(site.root, sources, async (tree) => {
       const { base, ...copy } = await lay(site, name, offer, sources, tree, options)
-      await inspect(tree, base)
+      const left = await leaveOut(site, name, tree, base)
       await options.before?.((file) => path.join(tree, path.posix.relative(`/${base}`, file)))
       const { changed, aside, stayed } = await putInPlace({
         staged: tree,
@@ -59,10 +59,33 @@ export async function bringBack(site: Site, name: string, options: BringBackOpti
         ...copyOf(offer),
         ...copy,
         ...(base === '' ? {} : { base }),
+        ...(left.length > 0 ? { left } : {}),
         ...(aside.length > 0 ? { aside } : {}),
       }
     }),
   )
+}
+
+/**
+ * What no backup should hold makes the copy a bad one; of files that the users write to it is taken out of the tree, and told. Returns the paths of what was taken
+ * out, below the tree.
+ */
+async function leaveOut(site: Site, name: string, tree: string, base: string): Promise<string[]> {
+  const strange = await strangeMembers(tree, base)
+  if (!isUsersOwn(name)) {
+    if (strange[0] !== undefined) throw new BadArchive(`it holds ${strange[0].what}`)
+    return []
+  }
+  for (const { path: member, what } of strange) {
+    await rm(bytes(`${latin1(tree)}/${member}`))
+    site.watch.note(`${name}: left out is ${what}`)
+  }
+  await withoutRights(tree)
+  return strange.map(({ path: member }) => utf8(member))
+}
+
+function isUsersOwn(name: string): boolean {
+  return items.some((item) => item.name === name && item.usersOwn === true)
 }
 
 /** Whether an item is back from the copy that would be taken, as the note of an earlier run says; then that is its outcome. */
@@ -154,14 +177,15 @@ async function lay(
   }
   await checkRoom(tree, offer)
   site.watch.total(offer.bytes ?? 0)
-  const { sha256, bytes } = await unpack(await openOffer(site, item, offer), tree, {
+  const { sha256, bytes: size } = await unpack(await openOffer(site, item, offer), tree, {
     mustHave: sources.flatMap(({ mustHave }) => mustHave ?? []),
+    attributes: isUsersOwn(item) || process.getuid?.() !== 0 ? 'user.*' : '*',
     onBytes: (count) => site.watch.bytes(count),
     ...(offer.record ? { record: offer.record } : {}),
   })
   const heads = await headsOf(tree, depthOf(sources))
   const base = baseOf(sources, heads)
-  if (base !== undefined) return { base, bytes, sha256 }
+  if (base !== undefined) return { base, bytes: size, sha256 }
   const strange = heads.find((head) => baseOf(sources, [head]) === undefined)
   const places = sources.map(({ path, match }) => (match ? `${path}/${match}` : path)).join(', ')
   throw new BadArchive(

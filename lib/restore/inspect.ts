@@ -1,45 +1,47 @@
 import path from 'node:path'
 import { execa } from 'execa'
-import { BadArchive } from './bad-archive.ts'
 import { printable, utf8 } from './bytes.ts'
+
+/** A member of an unpacked tree that no backup of ours holds. */
+export interface StrangeMember {
+  /** Below the tree, a latin1 string. */
+  path: string
+  /** In words: `etc/x, a device`. */
+  what: string
+}
 
 /**
  * Looks through an unpacked tree, whose members count from the folder `base` below the root, for what no backup of ours holds: device nodes, and links that climb above
- * the root. Throws BadArchive that names the first. Absolute links are left as they are: homes and /etc are full of them, and nothing is written through one.
+ * the root. Absolute links are left as they are: homes and /etc are full of them, and nothing is written through one.
  */
-export async function inspect(tree: string, base: string): Promise<void> {
-  const { stdout } = await execa(
-    'find',
-    [
-      tree,
-      '(',
-      '-type',
-      'b',
-      '-o',
-      '-type',
-      'c',
-      ')',
-      '-printf',
-      'device %P\\0',
-      '-o',
-      '-type',
-      'l',
-      '-printf',
-      'link %P\\0%l\\0',
-    ],
-    { stdin: 'ignore', encoding: 'latin1', maxBuffer: 1 << 30 },
-  )
+export async function strangeMembers(tree: string, base: string): Promise<StrangeMember[]> {
+  const devices = ['(', '-type', 'b', '-o', '-type', 'c', ')', '-printf', 'device %P\\0']
+  const links = ['-type', 'l', '-printf', 'link %P\\0%l\\0']
+  const { stdout } = await execa('find', [tree, ...devices, '-o', ...links], {
+    stdin: 'ignore',
+    encoding: 'latin1',
+    maxBuffer: 1 << 30,
+  })
+  const strange: StrangeMember[] = []
   const words = stdout.split('\0')
   for (let index = 0; index < words.length; index++) {
     const word = words[index] as string
-    if (word.startsWith('device ')) throw new BadArchive(`it holds ${shown(word.slice(7))}, a device`)
+    const member = word.slice(word.indexOf(' ') + 1)
+    if (word.startsWith('device ')) strange.push({ path: member, what: `${shown(member)}, a device` })
     if (!word.startsWith('link ')) continue
     const target = words[++index] as string
-    const member = word.slice(5)
     const leads = path.posix.normalize(path.posix.join(base, path.posix.dirname(member), target))
     if (!target.startsWith('/') && (leads === '..' || leads.startsWith('../')))
-      throw new BadArchive(`it holds ${shown(member)}, a link that leads outside, to ${shown(target)}`)
+      strange.push({ path: member, what: `${shown(member)}, a link that leads outside, to ${shown(target)}` })
   }
+  return strange
+}
+
+/** Takes away what lets a file do more than its owner may. */
+export async function withoutRights(tree: string): Promise<void> {
+  await execa('find', [tree, '-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'], {
+    stdin: 'ignore',
+  })
 }
 
 function shown(name: string): string {

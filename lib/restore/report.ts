@@ -18,6 +18,8 @@ export interface ItemOutcome {
   base?: string
   /** Copies that were tried or looked at and not taken, and why. */
   passed?: { source: RestoreSource; key: string; reason: string }[]
+  /** Members that were not put back, because no backup should hold them. */
+  left?: string[]
   /** Paths of what made room, as they were. */
   aside?: string[]
   /** Of an item that is restored file by file. */

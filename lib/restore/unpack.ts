@@ -23,6 +23,8 @@ export interface UnpackOptions {
   record?: ArchiveRecord
   /** Shell patterns, each of which must match a member. */
   mustHave: readonly string[]
+  /** A pattern of the extended attributes that come back; those beside `user.*` take root. */
+  attributes: 'user.*' | '*'
   onBytes?(bytes: number): void
 }
 
@@ -35,7 +37,7 @@ export interface UnpackOptions {
  * lie is another matter, because links within it are followed: see headsOf.
  */
 export async function unpack(body: Readable, folder: string, options: UnpackOptions): Promise<Unpacked> {
-  const { args, env } = bash(script, [folder, process.getuid?.() === 0 ? '*' : 'user.*'])
+  const { args, env } = bash(script, [folder, options.attributes])
   const child = spawn('bash', args, { env, stdio: ['pipe', 'ignore', 'pipe'], detached: true })
   const ended = once(child, 'close') as Promise<[number | null]>
   let members = 0

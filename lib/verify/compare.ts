@@ -25,8 +25,14 @@ export async function differencesFrom(site: Site, outcome: ItemOutcome): Promise
   await pipeline(await openOffer(site, outcome.item, offer), child.stdin).catch(() => {})
   const [code] = await ended
   const [differences, complaints] = await said
-  const lines = differences.split('\n').filter((line) => line !== '' && !isOwnersOnly(line))
-  if (code === 0 || lines.length > 0) return lines
+  const left = outcome.left ?? []
+  const isLeftOut = (line: string) => left.some((member) => line.includes(member))
+  const lines = `${differences}\n${complaints}`
+    .split('\n')
+    .filter(
+      (line) => line !== '' && !isOwnersOnly(line) && !isLeftOut(line) && !line.includes('Exiting with'),
+    )
+  if (code === 0 || lines.length > 0 || left.length > 0) return lines
   // Owners alone: only root can give files away.
   if (code === 1 && differences !== '') return []
   return [complaints.trim().split('\n').at(-1) || `tar ended with ${code}`]

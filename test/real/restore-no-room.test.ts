@@ -8,10 +8,10 @@ import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Source } from '../../lib/inventory.ts'
 import { CannotUnpack } from '../../lib/restore/bad-archive.ts'
-import { inspect } from '../../lib/restore/inspect.ts'
 import { putInPlace } from '../../lib/restore/put-in-place.ts'
 import { withStaging } from '../../lib/restore/staging.ts'
 import { unpack } from '../../lib/restore/unpack.ts'
+import { inspect } from '../restore/inspect.ts'
 import { tarOf } from '../restore/tar-writer.ts'
 
 /** What needs root and mounts: a disk that is full, and folders that lie on another file system. */
@@ -40,6 +40,7 @@ const restore = (archive: Buffer, sources = ufw) =>
     const sha256 = createHash('sha256').update(archive).digest('hex')
     await unpack(Readable.from([archive], { objectMode: false }), tree, {
       mustHave: [],
+      attributes: '*',
       record: { sha256, archive: 'x' },
     })
     await inspect(tree, '')

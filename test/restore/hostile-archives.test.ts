@@ -9,11 +9,11 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Source } from '../../lib/inventory.ts'
 import { BadArchive, CannotUnpack } from '../../lib/restore/bad-archive.ts'
 import { headsOf } from '../../lib/restore/heads.ts'
-import { inspect } from '../../lib/restore/inspect.ts'
 import { baseOf, depthOf } from '../../lib/restore/mapping.ts'
 import { putInPlace } from '../../lib/restore/put-in-place.ts'
 import { withStaging } from '../../lib/restore/staging.ts'
 import { unpack } from '../../lib/restore/unpack.ts'
+import { inspect } from './inspect.ts'
 import { type Member, memberTypes, tarOf } from './tar-writer.ts'
 
 /** Two items, so that what one plants the other may stumble over; `data` is older in form, too. */
@@ -64,7 +64,7 @@ function surroundings(): string {
 async function restore(archive: Buffer, sources: Source[]): Promise<'restored' | 'refused'> {
   try {
     await withStaging(root, sources, async (tree) => {
-      await unpack(Readable.from([archive], { objectMode: false }), tree, { mustHave: [] })
+      await unpack(Readable.from([archive], { objectMode: false }), tree, { mustHave: [], attributes: '*' })
       const base = baseOf(sources, await headsOf(tree, depthOf(sources)))
       if (base === undefined) throw new BadArchive('not this item')
       await inspect(tree, base)

@@ -20,8 +20,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ArchiveRecord } from '../../lib/record.ts'
 import { BadArchive } from '../../lib/restore/bad-archive.ts'
 import { headsOf } from '../../lib/restore/heads.ts'
-import { inspect } from '../../lib/restore/inspect.ts'
 import { unpack } from '../../lib/restore/unpack.ts'
+import { inspect } from './inspect.ts'
 import { type Member, tarOf } from './tar-writer.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -65,7 +65,11 @@ const bring = (
   archive: Buffer,
   { record = recordOf(archive) as ArchiveRecord | undefined, mustHave = [] as string[] } = {},
 ) =>
-  unpack(Readable.from([archive], { objectMode: false }), tree, { mustHave, ...(record ? { record } : {}) })
+  unpack(Readable.from([archive], { objectMode: false }), tree, {
+    mustHave,
+    attributes: '*',
+    ...(record ? { record } : {}),
+  })
 /** Why it is refused, by unpacking or by looking through what came of it; `none` when it is not. */
 const refusal = async (archive: Buffer, options?: Parameters<typeof bring>[1]): Promise<string> =>
   (async () => {
@@ -96,6 +100,7 @@ describe('a good archive', () => {
     const pieces = Array.from(archive, (byte) => Buffer.from([byte]))
     await unpack(Readable.from(pieces, { objectMode: false }), tree, {
       mustHave: [],
+      attributes: '*',
       onBytes: (n) => told.push(n),
     })
     expect(told.reduce((sum, n) => sum + n)).toBe(archive.length)
@@ -542,7 +547,7 @@ describe('an archive that is not what it should be', () => {
         throw new Error('connection reset')
       }
       await expect(
-        unpack(Readable.from(failing(), { objectMode: false }), tree, { mustHave: [] }),
+        unpack(Readable.from(failing(), { objectMode: false }), tree, { mustHave: [], attributes: '*' }),
       ).rejects.toThrow(new BadArchive('it could not be read to its end: connection reset'))
     }
   })
@@ -568,7 +573,7 @@ test.runIf(isRoot)('as another user than root, devices are refused too', async (
   const program = `
     import { createReadStream } from 'node:fs'
     import { unpack } from ${JSON.stringify(path.resolve(import.meta.dirname, '../../lib/restore/unpack.ts'))}
-    await unpack(createReadStream(${JSON.stringify(archive)}), ${JSON.stringify(tree)}, { mustHave: [] })`
+    await unpack(createReadStream(${JSON.stringify(archive)}), ${JSON.stringify(tree)}, { mustHave: [], attributes: '*' })`
   const { status, stderr } = spawnSync(
     'setpriv',
     [
