@@ -35,8 +35,8 @@ export interface Wanted {
 export interface Ranked {
   /** What is to be tried, first choice first. */
   candidates: Offer[]
-  /** What is not among the candidates, and why. */
-  passed: { offer: Offer; reason: string }[]
+  /** What is not among the candidates, and why. `instead`: it has a flaw, and without that would be tried before the first of them. */
+  passed: { offer: Offer; reason: string; instead?: true }[]
   /** Another source has this, with another content, and newer than the first choice, or recorded where that one is not. */
   newer?: Offer
 }
@@ -57,10 +57,14 @@ export function rankOffers(offers: readonly Offer[], wanted: Wanted): Ranked {
   const inLine = judged.filter(({ offer, reason }) => reason === undefined || isBadButInTime(offer, wanted))
   const line = inLine.map(({ offer }) => offer).sort(better(wanted))
   const shelves = order.map((source) => line.filter((offer) => offer.source === source))
-  const candidates =
-    wanted.prefer === 'newest' ? sorted : inTurns(shelves).filter((offer) => usable.includes(offer))
-  const passed = judged.flatMap(({ offer, reason }) => (reason === undefined ? [] : [{ offer, reason }]))
-  const newer = newerThan(candidates[0], sorted)
+  const queue = wanted.prefer === 'newest' ? line : inTurns(shelves)
+  const candidates = queue.filter((offer) => usable.includes(offer))
+  const [first] = candidates
+  const instead = first ? queue.slice(0, queue.indexOf(first)) : []
+  const passed = judged.flatMap(({ offer, reason }): Ranked['passed'] =>
+    reason === undefined ? [] : [{ offer, reason, ...(instead.includes(offer) ? { instead: true } : {}) }],
+  )
+  const newer = newerThan(first, sorted)
   return { candidates, passed, ...(newer ? { newer } : {}) }
 }
 

@@ -22,7 +22,7 @@ const offer = (text: string, over: Partial<Offer> = {}): Offer => {
   if (when === 'latest')
     return { ...common, kind: 'latest', key: 'config/env-latest.tar.gz', time: time('01'), ...over }
   const key = `config/env-2026-11-${when.replace('T', '-')}.tar.gz`
-  const record = { sha256: 'a'.repeat(64), archive: key.slice(7) }
+  const record = { sha256: when.replace('T', '').padEnd(64, '0'), archive: key.slice(7) }
   return kind === 'unrecorded'
     ? { ...common, kind, key, time: time(when), ...over }
     : { ...common, kind: 'recorded', key, time: time(when), record, ...over }
@@ -197,6 +197,73 @@ describe('what is passed over', () => {
     })
   })
 
+  test.each<[string, (string | Offer)[], string[]]>([
+    [
+      'the best of the next source comes before its own second one',
+      [offer('sfs 24', { flaw: 'is gone' }), 'sfs 23', 'r2 22', 'r2 21', 'mello 20'],
+      ['r2 22', 'mello 20', 'sfs 23', 'r2 21'],
+    ],
+    [
+      'two flaws are two turns',
+      [
+        offer('sfs 24', { flaw: 'is gone' }),
+        offer('sfs 23', { flaw: 'is gone' }),
+        'sfs 22',
+        'r2 21',
+        'r2 20',
+      ],
+      ['r2 21', 'r2 20', 'sfs 22'],
+    ],
+    [
+      'one that comes after a good one holds nothing up but what is behind it',
+      ['sfs 24', offer('sfs 23', { flaw: 'is gone' }), 'sfs 22', 'r2 21', 'r2 20'],
+      ['sfs 24', 'r2 21', 'r2 20', 'sfs 22'],
+    ],
+    [
+      'where no other source has any, its second one is taken',
+      [offer('sfs 24', { flaw: 'is gone' }), 'sfs 23'],
+      ['sfs 23'],
+    ],
+  ])('a flaw that is known when a copy is listed takes its turn: %s', (_, offers, expected) => {
+    expect(rank(offers).candidates).toEqual(expected)
+  })
+
+  test('one later than --at or from the future takes no turn, with a flaw or without', () => {
+    const at = new Date('2026-11-23T23:59:59.999Z')
+    for (const flaw of [undefined, 'is gone']) {
+      const over = flaw ? { flaw } : {}
+      expect(rank([offer('sfs 24', over), 'sfs 23', 'r2 22'], { at }).candidates).toEqual(['sfs 23', 'r2 22'])
+      expect(rank([offer('sfs 25', over), 'sfs 23', 'r2 22']).candidates).toEqual(['sfs 23', 'r2 22'])
+    }
+  })
+
+  test('prefer newest: one with a flaw is left out, and the next newest comes', () => {
+    const offers = ['sfs 22', offer('sfs 24', { flaw: 'is gone' }), 'r2 21', 'sfs 23']
+    expect(rank(offers, { prefer: 'newest' }).candidates).toEqual(['sfs 23', 'sfs 22', 'r2 21'])
+  })
+
+  test('those that would have been taken instead of the first choice are marked, and no others', () => {
+    const flaw = 'is gone'
+    const at = new Date('2026-11-24T12:00:00Z')
+    const offers = [
+      offer('sfs 25', { flaw }),
+      offer('sfs 24', { flaw }),
+      offer('sfs 20', { flaw }),
+      offer('r2 23', { flaw }),
+      offer('mello 21', { flaw }),
+      'sfs 22',
+      'r2 10',
+    ]
+    const instead = (over: Partial<Wanted>, all = offers) =>
+      rankOffers(
+        all.map((one) => (typeof one === 'string' ? offer(one) : one)),
+        wanted({ at, ...over }),
+      ).passed.flatMap((one) => (one.instead ? named(one.offer) : []))
+    expect(instead({})).toEqual(['sfs 24', 'r2 23', 'mello 21'])
+    expect(instead({ prefer: 'newest' })).toEqual(['sfs 24', 'r2 23'])
+    expect(instead({}, offers.slice(0, 5)), 'where there is no first choice').toEqual([])
+  })
+
   test('what is passed over is never named as newer', () => {
     const at = new Date('2026-11-23T23:59:59.999Z')
     expect(rank(['sfs 22', 'r2 24', offer('mello 23', { flaw: 'bad' })], { at }).newer).toBeUndefined()
@@ -237,7 +304,7 @@ describe('whatever is offered', () => {
       kind: fc.constantFrom<Offer['kind']>('recorded', 'unrecorded', 'latest', 'repository'),
       hour: fc.integer({ min: 0, max: 9 }),
       environment: fc.constantFrom('production', 'staging'),
-      flaw: fc.option(fc.constant('is bad'), { nil: undefined, freq: 6 }),
+      flaw: fc.option(fc.constant('is bad'), { nil: undefined, freq: 1 }),
       timeless: fc.boolean(),
       key: fc.integer({ min: 0, max: 99 }).map((n) => `key-${n}`),
     })
@@ -303,12 +370,25 @@ describe('whatever is offered', () => {
 
   test('in the order of the sources, each first choice comes before all second ones', () =>
     holds((all, want) => {
-      const { candidates } = rankOffers(all, { ...want, prefer: 'order' })
+      const good = all.map(({ flaw: _, ...offer }): Offer => offer)
+      const { candidates } = rankOffers(good, { ...want, prefer: 'order' })
       const turns = candidates.map(({ source }, index) => ({
         turn: candidates.slice(0, index).filter((one) => one.source === source).length,
         place: want.order.indexOf(source),
       }))
       expect(turns).toEqual([...turns].sort((a, b) => a.turn - b.turn || a.place - b.place))
+    }))
+
+  test('a flaw that is known changes the place of no other copy', () =>
+    holds((all, want) => {
+      const place = ({ source, key }: Offer) => `${source} ${key}`
+      const bad = new Set(all.flatMap((offer) => (offer.flaw === undefined ? [] : place(offer))))
+      const good = all.map(({ flaw: _, ...offer }): Offer => offer)
+      expect(rankOffers(all, want).candidates.map(place)).toEqual(
+        rankOffers(good, want)
+          .candidates.map(place)
+          .filter((one) => !bad.has(one)),
+      )
     }))
 
   test('with prefer newest, the recorded of an environment are by time, and before what has no record', () =>

@@ -96,9 +96,10 @@ function passedNote(
   const before = ({ source, time }: Offer) =>
     place(source) < place(first.source) ||
     (source === first.source && Number(time ?? 0) >= Number(first.time ?? 0))
-  const inTurn = passed.filter(({ offer }) => before(offer))
-  const bad = inTurn.filter(({ offer }) => offer.flaw !== undefined)
-  const future = inTurn.filter(({ offer }) => offer.flaw === undefined && isFromFuture(offer, now))
+  const bad = passed.filter(({ instead }) => instead)
+  const future = passed.filter(
+    ({ offer }) => offer.flaw === undefined && isFromFuture(offer, now) && before(offer),
+  )
   const reasons = [
     ...bad.map(({ offer, reason }) => `${offer.key} in ${offer.source} ${reason}`),
     // A wrong clock makes all of them so: said without names, it is said once.

@@ -95,7 +95,7 @@ const read = (file: string) => readFileSync(path.join(root, file), 'utf8')
 
 describe('from the best copy that is good', () => {
   test.each<[string, () => Buffer, { sha256?: string }, RegExp]>([
-    ['cut short', () => good('newest').subarray(0, 60), {}, /cannot be unpacked/],
+    ['cut short', () => good('newest').subarray(0, 100), {}, /cannot be unpacked/],
     ['unlike its record', () => good('newest'), { sha256: 'b'.repeat(64) }, /not what its record says/],
     [
       'of another item',
@@ -121,7 +121,7 @@ describe('from the best copy that is good', () => {
       {},
       /^it holds etc\/, which is no part/,
     ],
-    ['empty', () => gz(), {}, /^it is empty$/],
+    ['empty', () => gzipSync(tarOf(), { level: 0 }), {}, /^it is empty$/],
   ])('one that is %s gives way to the next, and that is told', async (_, make, options, reason) => {
     store('sfs', 'ufw-2026-11-24.tar.gz', make(), options)
     store('sfs', 'ufw-2026-11-22.tar.gz', good('second of sfs'))
@@ -140,10 +140,40 @@ describe('from the best copy that is good', () => {
     expect(readdirSync(path.join(root, 'etc'))).toEqual(['ufw'])
   })
 
+  test.each<[string, () => Buffer, RegExp]>([
+    ['packed nothing', () => gz(), /^has 29 bytes, which is an archive of nothing$/],
+    [
+      'a beginning of 60 bytes',
+      () => good('newest').subarray(0, 60),
+      /^has 60 bytes, which is an archive of nothing$/,
+    ],
+  ])('%s is not even opened, and its source gives way to the next', async (_, make, reason) => {
+    store('sfs', 'ufw-2026-11-24.tar.gz', make())
+    store('sfs', 'ufw-2026-11-22.tar.gz', good('second of sfs'))
+    store('mello', 'ufw-2026-11-23.tar.gz', good('first of mello'))
+    const here = await site('ufw')
+    const key = 'config/ufw-2026-11-24.tar.gz'
+    const passed = [{ source: 'sfs', key, reason: expect.stringMatching(reason) }]
+    expect(await bringBack(here, 'ufw')).toBe(true)
+    expect(read('etc/ufw/a')).toBe('first of mello')
+    expect(here.outcomes.get('ufw')).toMatchObject({
+      status: 'restored',
+      source: 'mello',
+      verified: true,
+      passed,
+    })
+    expect(notes, 'which the plan has told').toEqual([])
+    expect(here.plan.notes).toEqual([
+      expect.stringMatching(
+        /^PASSED OVER ufw: config\/ufw-2026-11-24\.tar\.gz in sfs has \d+ bytes, which is an archive of nothing$/,
+      ),
+    ])
+  })
+
   test('none good: the item fails, says why, and nothing of it is put anywhere', async () => {
     mkdirSync(path.join(root, 'etc/ufw'), { recursive: true })
     writeFileSync(path.join(root, 'etc/ufw/a'), 'mine')
-    store('sfs', 'ufw-2026-11-24.tar.gz', good('x').subarray(0, 50))
+    store('sfs', 'ufw-2026-11-24.tar.gz', good('x').subarray(0, 100))
     store('mello', 'ufw-2026-11-24.tar.gz', good('y'), { sha256: 'b'.repeat(64) })
     const here = await site('ufw')
     let stopped = false

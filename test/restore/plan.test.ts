@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { localHost } from '../../lib/hosts/local.ts'
 import { type BucketName, buckets, items, type RestoreSource } from '../../lib/inventory.ts'
+import type { PlannedModel } from '../../lib/restore/models.ts'
 import { type Findings, makeRestorePlan } from '../../lib/restore/plan.ts'
 import { type RestoreRequest, selectForRestore } from '../../lib/restore/request.ts'
 import type { Site } from '../../lib/restore/site.ts'
@@ -24,21 +25,30 @@ const copy = (source: RestoreSource, day: string, over: Partial<Offer> = {}): Of
   time: new Date(`2026-11-${day}T05:00:00Z`),
   environment: 'production',
   bytes: 1000,
-  record: { sha256: 'a'.repeat(64), archive: `x-2026-11-${day}.tar.gz` },
+  record: { sha256: day.padEnd(64, '0'), archive: `x-2026-11-${day}.tar.gz` },
   ...over,
 })
 const bare = (source: RestoreSource, day: string): Offer => {
   const { record: _, ...rest } = copy(source, day)
   return { ...rest, kind: 'unrecorded' }
 }
+const own = (source: RestoreSource, day: string, over: Partial<Offer> = {}) =>
+  copy(source, day, { environment: 'staging', ...over })
+const model = (how: PlannedModel['how']): PlannedModel => ({
+  path: 'vae/a.safetensors',
+  bytes: 9,
+  how,
+  from: 'sfs',
+})
 
 interface World {
   offers?: Record<string, Offer[]>
   away?: [RestoreSource, string][]
+  models?: PlannedModel[]
   env?: Record<string, string>
   request?: Partial<RestoreRequest>
 }
-function planOf({ offers = {}, away = [], env = {}, request: over = {} }: World) {
+function planOf({ offers = {}, away = [], models, env = {}, request: over = {} }: World) {
   const settings = readSettings({ ...keys, ...env })
   const asked = request(over)
   const selected = selectForRestore(asked, settings)
@@ -48,6 +58,7 @@ function planOf({ offers = {}, away = [], env = {}, request: over = {} }: World)
   const findings: Findings = {
     offers: new Map(Object.entries(offers)),
     away: new Map(away.map(([source, reason]) => [source, all(reason)])),
+    ...(models ? { models } : {}),
   }
   return makeRestorePlan(selected, asked, findings, settings, '/', now)
 }
@@ -68,27 +79,48 @@ describe('notes, in the order in which they matter', () => {
     expect(only('env', { offers: [copy('sfs', '24'), copy('r2', '24')] }).notes).toEqual([])
   })
 
-  test('missing, then newer, then unverified, then what was not looked at', () => {
+  test('missing, not looked at, in the way, newer, passed over, unverified, not its own', () => {
     const { notes } = planOf({
-      request: { only: ['tailscale', 'ufw', 'fail2ban', 'env'] },
-      offers: {
-        ufw: [copy('sfs', '20'), copy('r2', '24')],
-        fail2ban: [bare('sfs', '22')],
-        env: [copy('sfs', '24')],
+      env: { ENVIRONMENT: 'staging' },
+      request: {
+        only: ['tailscale', 'ufw', 'fail2ban', 'env', 'nginx', 'home-dev', 'models'],
       },
+      offers: {
+        ufw: [own('sfs', '20'), own('r2', '24')],
+        fail2ban: [{ ...bare('sfs', '22'), environment: 'staging' }],
+        env: [own('sfs', '24')],
+        nginx: [own('sfs', '24', { flaw: 'is gone: only its record is there' }), own('r2', '24')],
+        'home-dev': [copy('sfs', '24')],
+      },
+      models: [model('in the way')],
       away: [['mello', 'mello: there is no /root/backups']],
     })
     expect(notes).toEqual([
-      'MISSING tailscale: no usable copy in root, sfs, r2; not looked at: mello',
-      'NEWER ufw: r2 has one of 2026-11-24T05:00Z, sfs the one of 2026-11-20T05:00Z that is taken; --prefer newest takes the other',
-      'UNVERIFIED fail2ban: x-2026-11-22.tar.gz in sfs has no record; only that it is whole can be checked',
-      'NOT LOOKED AT mello: mello: there is no /root/backups',
+      'MISSING tailscale: no usable copy in root, sfs, r2; mello not looked at',
+      'NOT LOOKED AT mello: there is no /root/backups',
+      'IN THE WAY models: another size is there under the name of vae/a.safetensors, and is not touched: move it away',
+      'NEWER ufw: r2 has a copy of 2026-11-24T05:00Z; the one of 2026-11-20T05:00Z in sfs is taken. --prefer newest takes the other',
+      'PASSED OVER nginx: x-2026-11-24.tar.gz in sfs is gone: only its record is there',
+      'UNVERIFIED fail2ban: what sfs has is without a record; only that it is whole can be checked',
+      'NOT ITS OWN home-dev: the copy of production is taken, for staging has none',
+    ])
+  })
+
+  test('the same reason is told once, of all items that it holds for', () => {
+    const { notes } = planOf({
+      request: { only: ['tailscale', 'ufw', 'fail2ban', 'user-data'] },
+      offers: { ufw: [bare('sfs', '22')], fail2ban: [bare('sfs', '21')] },
+    })
+    expect(notes).toEqual([
+      'MISSING tailscale: no usable copy in root, sfs, r2, mello',
+      'MISSING user-data, user-outputs: no usable copy in r2',
+      'UNVERIFIED fail2ban, ufw: what sfs has is without a record; only that it is whole can be checked',
     ])
   })
 
   test('a recorded copy elsewhere is newer than one without a record, whose own time is not told', () => {
     expect(only('env', { offers: [bare('root', '24'), copy('r2', '20')] }).notes[0]).toBe(
-      'NEWER env: r2 has one of 2026-11-20T05:00Z, root the one without a record that is taken; --prefer newest takes the other',
+      'NEWER env: r2 has a copy of 2026-11-20T05:00Z; one without a record in root is taken. --prefer newest takes the other',
     )
   })
 
@@ -101,10 +133,16 @@ describe('notes, in the order in which they matter', () => {
       copy('sfs', '20'),
     ]
     expect(only('env', { offers }).notes).toEqual([
-      expect.stringMatching(/^PASSED OVER env: x-2026-11-25.tar.gz in sfs is from the future: .*date -u/),
-      'PASSED OVER env: x-2026-11-24.tar.gz in sfs is gone: only its record is there',
-      'PASSED OVER env: x-2026-11-23.tar.gz in r2 has 3 bytes, and its record says 4',
+      'PASSED OVER env: x-2026-11-24.tar.gz in sfs is gone: only its record is there; ' +
+        'x-2026-11-23.tar.gz in r2 has 3 bytes, and its record says 4; ' +
+        'a copy in sfs is from the future: see whether the clock of this machine is right (date -u), or was wrong when it was made',
     ])
+    const inVain = [
+      copy('sfs', '24'),
+      copy('sfs', '22', { flaw: 'is gone' }),
+      copy('r2', '24', { flaw: 'is gone' }),
+    ]
+    expect(only('env', { offers: inVain }).notes, 'of less use than the one that is taken').toEqual([])
     const at = new Date('2026-11-21T23:59:59.999Z')
     expect(only('env', { offers: offers.slice(1), request: { at } }).notes).toEqual([])
   })
@@ -123,11 +161,22 @@ describe('notes, in the order in which they matter', () => {
   test('copies that are passed over are no first deployment', () => {
     const at = new Date('2026-11-19T23:59:59.999Z')
     const { notes } = only('env', { offers: [copy('sfs', '24')], request: { at } })
-    expect(notes).toEqual([expect.stringMatching(/^MISSING env: .*1 passed over/)])
+    expect(notes).toEqual([
+      'MISSING env: no usable copy in root, sfs, r2, mello; the oldest is of 2026-11-24T05:00Z, later than --at',
+    ])
+    for (const over of [{ request: { at } }, {}]) {
+      const offers = { env: [copy('sfs', '24', over.request ? {} : { flaw: 'is gone' })] }
+      expect(planOf({ offers, ...over }).notes[0]).toMatch(/^MISSING /)
+    }
   })
 
-  test('models and repositories alone are no first deployment', () => {
-    expect(only('models').notes).toEqual([])
+  test('nor is one where models are there, and an item asked for by name is none', () => {
+    const nothing = planOf({ request: { withModels: true } }).notes
+    expect(nothing[0]).toMatch(/^NO BACKUP of anything was found/)
+    const { notes } = planOf({ request: { withModels: true }, models: [model('download')] })
+    expect(notes[0]).toMatch(/^MISSING /)
+    expect(only('models').notes).toEqual(['MISSING models: no usable copy in sfs, r2'])
+    expect(only('env').notes).toEqual(['MISSING env: no usable copy in root, sfs, r2, mello'])
     expect(only('credentials').notes).toEqual([])
   })
 })
@@ -148,24 +197,81 @@ describe('an item', () => {
       request: { at: new Date('2026-11-19T23:59:59.999Z') },
     })
     expect(item?.missing).toBe(
-      'no usable copy in root, sfs, r2, mello; 2 passed over, the oldest of 2026-11-20T05:00Z: is later than 2026-11-19T23:59:59.999Z',
+      'no usable copy in root, sfs, r2, mello; the oldest is of 2026-11-20T05:00Z, later than --at',
     )
   })
 
   test('whose sources the flags leave out is left out, which is no failure', () => {
-    const { item, notes } = only('user-data', { request: { from: ['sfs'] } })
+    const offers = { env: [copy('sfs', '24')] }
+    const { items: planned } = planOf({ offers, request: { from: ['sfs'] } })
+    const item = planned.find((one) => one.item === 'user-outputs')
     expect(item).toMatchObject({
       leftOut: 'comes from r2, hetzner alone, which the flags leave out',
       candidates: [],
     })
     expect(item?.missing).toBeUndefined()
-    expect(notes).toEqual([])
   })
 
-  test.each(['nginx', 'ssl', 'scripts'])('%s is optional: without a copy it is left out', (name) => {
-    const { item, notes } = only(name)
-    expect(item?.leftOut).toMatch(/^no usable copy in .*; it is optional$/)
-    expect(notes.filter((note) => note.startsWith('MISSING'))).toEqual([])
+  test('whose sources the flags leave out, and that is asked for by its own name, is missing', () => {
+    const { item, notes } = only('fail2ban', { request: { from: ['git'] } })
+    const why = 'comes from root, sfs, r2, hetzner, mello alone, which the flags leave out'
+    expect(item).toMatchObject({ missing: why, candidates: [] })
+    expect(item?.leftOut).toBeUndefined()
+    expect(notes).toEqual([`MISSING fail2ban: ${why}`])
+  })
+
+  describe.each(['nginx', 'ssl', 'scripts'])('%s is optional:', (name) => {
+    const inPlan = (world: World) => {
+      const plan = planOf(world)
+      const noted = plan.notes.some((note) => /^MISSING /.test(note) && note.includes(name))
+      const { leftOut, missing } = plan.items.find(({ item }) => item === name) ?? {}
+      expect(noted, 'told at the top').toBe(missing !== undefined)
+      return { leftOut, missing }
+    }
+    const sources = 'root, sfs, r2, mello'
+
+    test('without a copy it is left out', () => {
+      const why = { leftOut: `it is optional; no usable copy in ${sources}`, missing: undefined }
+      expect(inPlan({})).toEqual(why)
+    })
+
+    test('at a time when there was none yet it is left out', () => {
+      const at = new Date('2026-11-19T23:59:59.999Z')
+      expect(inPlan({ offers: { [name]: [copy('sfs', '24')] }, request: { at } })).toEqual({
+        leftOut: `it is optional; no usable copy in ${sources}; the oldest is of 2026-11-24T05:00Z, later than --at`,
+        missing: undefined,
+      })
+    })
+
+    test('asked for by its own name it is missing', () => {
+      expect(inPlan({ request: { only: [name] } })).toEqual({
+        leftOut: undefined,
+        missing: `no usable copy in ${sources}`,
+      })
+    })
+
+    test('where no store could be looked at it is missing', () => {
+      const away = (['sfs', 'r2', 'mello'] as const).map((source): [RestoreSource, string] => [
+        source,
+        'hangs',
+      ])
+      expect(inPlan({ away })).toEqual({
+        leftOut: undefined,
+        missing: 'no usable copy in root; sfs, r2, mello not looked at',
+      })
+      expect(inPlan({ away: away.slice(1) }).missing, 'one was').toBeUndefined()
+    })
+
+    test('with a copy that is no good it is missing', () => {
+      const offers = { [name]: [copy('sfs', '24', { flaw: 'is gone: only its record is there' })] }
+      expect(inPlan({ offers })).toEqual({
+        leftOut: undefined,
+        missing: `no usable copy in ${sources}; x-2026-11-24.tar.gz in sfs is gone: only its record is there`,
+      })
+      expect(inPlan({ offers: { [name]: [copy('sfs', '25')] } }).missing).toMatch(
+        /in sfs is from the future: /,
+      )
+    })
   })
 
   test.each(
@@ -173,7 +279,9 @@ describe('an item', () => {
   )('$name without a copy is missing', ({ name }) => {
     const { item, notes } = only(name)
     expect(item?.missing).toMatch(/^no usable copy in /)
-    expect(notes.join('\n')).toContain(`MISSING ${name}: `)
+    // What is missing for the same reason is told in one line.
+    const named = name === 'user-data' ? 'user-data, user-outputs' : name
+    expect(notes).toEqual([`MISSING ${named}: ${item?.missing}`])
   })
 
   test('credentials without a repository are left out, and the setting is named', () => {
@@ -204,9 +312,21 @@ describe('an item', () => {
     },
   )
 
-  test('models have no candidates and are not missing', () => {
-    expect(only('models').item).toMatchObject({ kind: 'models', candidates: [], passed: [] })
-    expect(only('models').item?.missing).toBeUndefined()
+  test('models have no candidates and are not missing, but are planned one by one', () => {
+    const models = [model('link'), model('download')]
+    const { item, notes } = only('models', { models })
+    expect(item).toMatchObject({ kind: 'models', candidates: [], passed: [], models })
+    expect(item?.missing).toBeUndefined()
+    expect(notes).toEqual([])
+  })
+
+  test('models of which none was found are missing', () => {
+    const none = { kind: 'models', candidates: [], passed: [], missing: 'no usable copy in sfs, r2' }
+    expect(only('models').item).toMatchObject(none)
+    expect(only('models', { models: [] }).item).toMatchObject(none)
+    expect(only('models', { models: [], away: [['r2', 'hangs']] }).item?.missing).toBe(
+      'no usable copy in sfs; r2 not looked at',
+    )
   })
 })
 
@@ -277,6 +397,6 @@ describe('every item of the inventory has its step', () => {
     expect(titles.tailscale).toMatch(/stops tailscaled/)
     expect(titles.fail2ban).toMatch(/restarts fail2ban/)
     expect(titles['ssh-host-keys']).toMatch(/reloads ssh/)
-    expect(titles.ufw).toMatch(/enables the firewall/)
+    expect(titles.ufw).toMatch(/disables the firewall and enables it again/)
   })
 })

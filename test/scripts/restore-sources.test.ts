@@ -149,8 +149,17 @@ it('archives of nothing, as the older scripts made them, are passed over at once
   expect(empty.length).toBe(45)
   for (const name of ['env-2026-11-24.tar.gz', 'env-latest.tar.gz']) world.verda.put(`config/${name}`, empty)
   const { run } = await restoreEnv()
-  expect(outcomeOf(run, 'env').source).toBe('r2')
-  expect(run.stderr).toContain('env-latest.tar.gz in sfs has 45 bytes, which is an archive of nothing')
+  const reason = 'has 45 bytes, which is an archive of nothing'
+  expect(outcomeOf(run, 'env')).toMatchObject({
+    source: 'r2',
+    passed: ['env-2026-11-24.tar.gz', 'env-latest.tar.gz'].map((name) => ({
+      source: 'sfs',
+      key: `config/${name}`,
+      reason,
+    })),
+  })
+  // The -latest would not have been taken before that of R2, had it been good.
+  expect(run.stderr).toContain(`PASSED OVER env: config/env-2026-11-24.tar.gz in sfs ${reason}\n`)
 })
 
 it('older archives serve where nothing else is: dated ones before -latest, each unpacked to where its members belong', async () => {
