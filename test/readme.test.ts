@@ -140,6 +140,33 @@ describe('the commands', () => {
   })
 })
 
+describe('commands within a line', () => {
+  /** With the flags that they are given; `…` is no flag. */
+  const inLine = [
+    ...readme
+      .replaceAll(/^ *```.*?^ *```$/gms, '')
+      .matchAll(/`(?:[^`]*\s)?(?:node_modules\/\.bin\/)?tsx scripts\/([a-z-]+)\.ts([^`]*)`/g),
+  ].map(([, command = '', flags = '']) => ({ command, flags: flags.trim().split(/\s+/).filter(Boolean) }))
+
+  test('are ones that the commands take', { timeout: 240_000 }, async () => {
+    const workshop = await buildWorkshop()
+    try {
+      const asked = new Map(inLine.map((one) => [JSON.stringify(one), one]))
+      expect(asked.size).toBeGreaterThan(12)
+      for (const { command, flags } of asked.values()) {
+        const run = await workshop.verda.script(command, [...flags, '--dry-run'])
+        expect({ command, flags, code: run.code === 2 ? run.stderr : 'taken' }).toEqual({
+          command,
+          flags,
+          code: 'taken',
+        })
+      }
+    } finally {
+      await workshop.dispose()
+    }
+  })
+})
+
 describe('the tables', () => {
   test('settings are those that are read', () => {
     const read = new Set<string>()
