@@ -33,6 +33,8 @@ export function packagesStep(site: Site): Step {
       const others = lacking.filter((name) => name !== 'tailscale')
       const withTailscale = lacking.includes('tailscale')
       if (withTailscale) await must(sh`systemctl mask tailscaled`)
+      // What an earlier run was cut off in; until then apt refuses everything.
+      await sh`dpkg --configure -a`
       await must(sh`apt-get update -qq`)
       if (others.length > 0) await install(others)
       if (withTailscale && !(await isOffered('tailscale'))) await addTailscalesOwn()
@@ -59,8 +61,9 @@ async function missing({ settings, plan }: Site): Promise<string[]> {
   ]
 }
 
+/** Waits for the upgrades that a new instance makes by itself, up to five minutes. */
 async function install(names: readonly string[]): Promise<void> {
-  await must(sh`apt-get install -qq -y --no-install-recommends ${names}`)
+  await must(sh`apt-get -oDPkg::Lock::Timeout=300 install -qq -y --no-install-recommends ${names}`)
 }
 
 async function isOffered(name: string): Promise<boolean> {
