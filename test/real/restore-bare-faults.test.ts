@@ -63,17 +63,17 @@ test('no package can be had, no docker, no firewall, no room for the home: each 
   await machine.do(unpackToolkit)
   machine.failShim(
     'apt-get',
-    'E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)',
+    "E: Failed to fetch http://archive.ubuntu.com/ubuntu: Temporary failure resolving 'archive.ubuntu.com'",
   )
   await machine.do('mv /usr/sbin/ufw /usr/sbin/ufw.away && mount -t tmpfs -o size=200k tmpfs /home')
 
   const { code, stdout } = await full()
   expect(code).toBe(1)
   for (const line of [
-    /Z FAILED packages: apt-get update -qq: E: Could not get lock .* held by process 812/,
+    /Z FAILED packages: apt-get install .*: E: Failed to fetch .* resolving .*; and before that, apt-get update: E: Failed to fetch/,
     /Z FAILED tailscale: the identity is back, but tailscaled is not installed/,
     /Z FAILED ufw: .*ufw is not installed: apt-get install ufw, then run this again/,
-    /Z FAILED comfyume-worker: there is neither docker nor podman to load it into/,
+    /Z FAILED comfyume-worker: there is neither docker nor podman/,
     /Z FAILED home-dev: no room .*\/home/,
     /Z done ssh-host-keys: /,
     /Z done root-home: /,
@@ -129,7 +129,7 @@ test('a machine that somebody has begun to set up: other numbers, another tailsc
 test('fail2ban alone, whose jail reads a log that is not there: fail2ban says which', async () => {
   machine = await world.newMachine({ installed: [] })
   // Not every image has what mounts NFS; the README says so.
-  expect((await machine.run(mountShare)).stderr).toMatch(/helper program/)
+  expect((await machine.run(mountShare)).stderr).toMatch(/helper program|unknown filesystem type 'nfs'/)
   await machine.do('apt-get update && apt-get install -y nfs-common')
   await machine.do(mountShare)
   await machine.do(unpackToolkit)

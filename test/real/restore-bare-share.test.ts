@@ -67,7 +67,7 @@ test('the checklist is right in every line, the last line says OK, and the start
 
 test('tailscaled was masked before it was installed, and started only with the identity', () => {
   expect(callOf(machine, 'systemctl mask tailscaled')).toBeLessThan(
-    callOf(machine, 'apt-get install -qq -y --no-install-recommends tailscale'),
+    machine.calls().findIndex((call) => /^apt-get .*install .*tailscale$/.test(call)),
   )
   expect(callOf(machine, 'systemctl unmask tailscaled')).toBeLessThan(
     callOf(machine, 'systemctl enable --now tailscaled'),
