@@ -94,7 +94,9 @@ test('a second run changes nothing, and says so', async () => {
   const { code, stdout } = await machine.run(`${restoreAll} --yes`)
   expect(code, stdout).toBe(0)
   expect(differences(before, await stockOfAll(machine))).toEqual([])
-  expect(stdout).toMatch(/Z OK restore: 0 restored, \d+ unchanged, 2 skipped, 0 failed/)
+  expect(stdout).toMatch(
+    /Z OK restore: nothing had to be changed, 0 restored, \d+ unchanged, 2 skipped, 0 failed/,
+  )
   expect(stdout).not.toMatch(/Z (done|note|FAILED) /)
   expect(
     machine
@@ -145,7 +147,7 @@ test('without a yes nothing is begun', async () => {
   await machine.do('rm /home/dev/comfyume-v1/.env')
   const run = await atTerminal(machine, restore('--only env'), { question: 'Type yes to begin', answer: 'y' })
   expect(run.code).toBe(2)
-  expect(run.stdout).toContain('restore: nothing was changed')
+  expect(run.stdout).toContain('restore: it was not begun, and nothing was restored')
   expect(machine.exists('/home/dev/comfyume-v1/.env')).toBe(false)
 })
 

@@ -49,7 +49,7 @@ export async function whatIsWrong(machine: BareMachine, world: LostVerda): Promi
   return [...files, ...state, ...(await leftBehind(machine))]
 }
 
-/** ufw writes its own rules anew when it is told what is true already; others, and tests, put files into the folders. */
+/** ufw writes its own files anew when it is switched off and on, or told what is true already; others, and tests, put files into the folders. */
 function atRest(stock: Stock): Stock {
   const copy = new Map([...stock].map(([name, facts]) => [name, { ...facts }]))
   for (const name of [
@@ -58,6 +58,7 @@ function atRest(stock: Stock): Stock {
     '/root',
     '/etc/ufw/user.rules',
     '/etc/ufw/user6.rules',
+    '/etc/ufw/ufw.conf',
     `${path.dirname(usersData)}`,
     `${path.dirname(usersData)}/nginx`,
   ]) {

@@ -118,12 +118,26 @@ it('--only takes items and groups, and brings back nothing else', async () => {
 })
 
 it('what is missing is at the top and once, and fails; what there is comes back all the same', async () => {
-  const run = await world.restore(['--yes', '--root', world.drill()], { env: noKeys })
+  const env = { ...noKeys, USER_DATA_HOST: 'verda' }
+  const run = await world.restore(['--yes', '--root', world.drill()], { env })
   expect(run.code).toBe(1)
   expect(run.stdout).toContain('11 of 13 items can come back: 10 from sfs, 1 from git; 2 MISSING.')
   expect(run.stdout).toContain('MISSING user-data, user-outputs: r2 not looked at')
   expect(run.stdout.match(/R2_ACCESS_KEY_ID/g)).toHaveLength(1)
   expect(run.stdout).toMatch(/FAILED restore: 11 restored, .* 2 failed \(user-data, user-outputs\)\n$/)
+})
+
+it("users' files that lie on Mello are left out where there is no key of R2, and that is no failure", async () => {
+  const run = await world.restore(['--yes', '--root', world.drill()], { env: noKeys })
+  expect(run.stdout).toContain('11 of 13 items can come back: 10 from sfs, 1 from git; 2 left out.')
+  expect(run.stdout).toMatch(
+    /skipped user-data: lies on Mello; its copies are in r2, which is not set up here/,
+  )
+  expect(run.code).toBe(0)
+  const named = await world.restore(['--yes', '--only', 'user-outputs', '--root', world.drill()], {
+    env: noKeys,
+  })
+  expect(named.code).toBe(1)
 })
 
 it('says that this may be a first deployment when no source has anything', async () => {
