@@ -97,13 +97,13 @@ echo "$reference"
 /**
  * The compressed image on standard output. On standard error "member PATH" for what the archive holds and
  * "needs PATH" for the configuration and the layers that its manifest names; "listed" when it could be listed to its end.
- * With -u, sed writes whole lines: those of the two do not run into each other.
+ * With -u, sed writes whole lines, where tar writes its messages piece by piece: those of the two do not run into each other.
  */
 const saveScript = `
 ${chooseEngine}
 ${chooseCompressor}
 "$engine" save "$2" |
-  tee >(tar -tf - | sed -u 's/^/member /' >&2 && echo listed >&2) \\
-    >(tar -xOf - manifest.json | tr -d '\\n' | grep -oE '"(Config|Layers)" *: *("[^"]*"|\\[[^]]*\\])' | grep -oE '"[^"]*[./][^"]*"' | sed -u 's/^"/needs /; s/"$//' >&2) |
+  tee >(tar -tf - 2> >(sed -u '' >&2) | sed -u 's/^/member /' >&2 && echo listed >&2) \\
+    >(tar -xOf - manifest.json 2> >(sed -u '' >&2) | tr -d '\\n' | grep -oE '"(Config|Layers)" *: *("[^"]*"|\\[[^]]*\\])' | grep -oE '"[^"]*[./][^"]*"' | sed -u 's/^"/needs /; s/"$//' >&2) |
   "\${compressor[@]}"
 `

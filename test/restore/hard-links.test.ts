@@ -64,6 +64,6 @@ test('what is there whole is left as it is', async () => {
   lay('root')
   const before = placed().map(({ ino }) => ino)
   lay('tree')
-  expect(await place()).toEqual({ changed: 0, aside: [] })
+  expect(await place()).toEqual({ changed: 0, aside: [], stayed: [] })
   expect(placed().map(({ ino }) => ino)).toEqual(before)
 })
