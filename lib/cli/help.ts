@@ -20,12 +20,31 @@ export function helpText(manual: Manual): string {
   return [
     `${manual.command}: ${manual.summary}`,
     section('Usage', `  tsx scripts/${manual.command}.ts [flags]`),
-    manual.description.trim(),
+    paragraphs(manual.description),
     section('Flags', table(flags)),
     section('Examples', manual.examples.map(({ command, what }) => `  ${what}:\n    ${command}`).join('\n')),
     section('Settings (environment, or .env beside package.json)', `  ${manual.settings.join('\n  ')}`),
     section('Exit codes', table(manual.exits.map(({ code, what }) => [String(code), what]))),
   ].join('\n\n')
+}
+
+/** A page is read at 100 columns, wherever the lines of the source end. An empty line parts two paragraphs. */
+function paragraphs(text: string): string {
+  return text
+    .trim()
+    .split(/\n\s*\n/)
+    .map((paragraph) => wrapped(paragraph.split(/\s+/)))
+    .join('\n\n')
+}
+
+function wrapped(words: readonly string[]): string {
+  const lines = ['']
+  for (const word of words) {
+    const line = lines.at(-1) as string
+    if (line !== '' && line.length + 1 + word.length > 100) lines.push(word)
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
+  }
+  return lines.join('\n')
 }
 
 function section(title: string, text: string): string {
