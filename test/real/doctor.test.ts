@@ -121,9 +121,11 @@ describe('real ssh', () => {
     expect(named('sources tailscale')).toMatchObject({ status: 'ok', found: '/var/lib/tailscale on verda' })
     expect(named('sources scripts')).toMatchObject({ status: 'ok' })
     expect(named('sources models').found).toContain('1 models, 5 bytes')
-    expect(wrong.filter((line) => !line.startsWith('sources comfyume-') && !line.includes('engine'))).toEqual([
-      `tools runtime: ${machines.verda.root}/opt/comfyume-backup/bin/node is no program of its own, but a script or a link to elsewhere`,
-    ])
+    expect(wrong.filter((line) => !line.startsWith('sources comfyume-') && !line.includes('engine'))).toEqual(
+      [
+        `tools runtime: ${machines.verda.root}/opt/comfyume-backup/bin/node is no program of its own, but a script or a link to elsewhere`,
+      ],
+    )
   })
 
   test('with a host key that is not known: the key to compare, and nothing of Verda is guessed', async () => {
