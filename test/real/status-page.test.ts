@@ -90,7 +90,7 @@ describe.each(sights)('the $name page, $width px wide, $scheme', ({ name, width,
 
 test('names of files have done nothing to it', async () => {
   const { page } = await open('troubled', 1280, 'light')
-  expect(await page.title()).toBe('8 to do: backups of production')
+  expect(await page.title()).toBe('7 to do: backups of production')
   expect(await page.evaluate('document.querySelectorAll("script, img, b, section style").length')).toBe(0)
   expect(await page.getByText('<script>document.title').count()).toBe(1)
   expect(await page.evaluate('getComputedStyle(document.body).display')).toBe('block')

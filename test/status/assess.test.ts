@@ -397,3 +397,14 @@ test('an archive of the last hour without a record may still be read back, and i
   expect(before.ok).toBe(true)
   expect(unchanged(place)).toBeDefined()
 })
+
+test('a model without a record is told, and is no alarm', () => {
+  const world = healthyWorld({ ...plain, unchangedDays: 0 })
+  const [models] = world.seen.shelves.filter(({ bucket }) => bucket === 'models')
+  models?.files.push({ key: 'vae/by-hand.safetensors', bytes: 9, modified: plain.now })
+  const { findings, ok } = assess(world.seen)
+  const [found, ...others] = findings.filter(({ trouble }) => trouble === 'no record')
+  expect([found?.alarm, others]).toEqual([false, []])
+  expect(found?.what).toContain('1 model without a record: vae/by-hand.safetensors')
+  expect(ok).toBe(true)
+})
