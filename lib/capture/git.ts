@@ -29,6 +29,7 @@ export function remoteOf(address: string): Remote {
 export interface GitOutcome {
   exitCode: number
   stdout: string
+  /** Trimmed, and without what an address in it held of a user and a password. */
   stderr: string
 }
 
@@ -44,7 +45,7 @@ export async function git(
     stdin: 'ignore',
     env: { LC_ALL: 'C', GIT_TERMINAL_PROMPT: '0', GIT_SSH_COMMAND: 'ssh -o BatchMode=yes', ...environment },
   })
-  return { exitCode: exitCode ?? 1, stdout, stderr }
+  return { exitCode: exitCode ?? 1, stdout, stderr: stderr.trim().replaceAll(/:\/\/[^/@\s]*@/g, '://') }
 }
 
 /** No hooks of the machine, and no links from the repository that a write could follow. */

@@ -91,10 +91,7 @@ async function put(clone: string, { name, content }: SecretFile, acceptShrink: b
 }
 
 function gitFailure(what: string, stderr: string, { address }: Remote): string {
-  const said = stderr
-    .trim()
-    .replaceAll(/:\/\/[^/@\s]*@/g, '://')
-    .split('\n')
+  const said = stderr.split('\n')
   const reason =
     said.find((line) => /^(fatal|error|remote|ssh|!)|rejected|denied/i.test(line.trim())) ?? said.at(-1) ?? ''
   const advice: Record<string, string> = {

@@ -18,10 +18,7 @@ export const gitChecks: readonly Check[] = [
       const { exitCode, stderr } = await git(tmpdir(), ['ls-remote', '--quiet', '--', remote.address], remote)
       if (exitCode === 0)
         return [ok(`${remote.address} can be read; whether it can be pushed to only a run can show`)]
-      const said = stderr
-        .trim()
-        .replaceAll(/:\/\/[^/@\s]*@/g, '://')
-        .split('\n')
+      const said = stderr.split('\n')
       const reason = said.find((line) => /^(fatal|error|remote|ssh|!)|denied/i.test(line)) ?? said.at(-1)
       return [
         wrong(

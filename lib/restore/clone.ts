@@ -20,12 +20,10 @@ export async function withClone<T>(
       ['clone', '--quiet', ...flags, '--', remote.address, clone],
       remote,
     )
-    if (exitCode !== 0) {
-      const said = stderr.trim().replaceAll(/:\/\/[^/@\s]*@/g, '://')
+    if (exitCode !== 0)
       throw new Error(
-        `${remote.address} cannot be cloned: ${said.split('\n').at(-1)}. See that this user may read it without being asked`,
+        `${remote.address} cannot be cloned: ${stderr.split('\n').at(-1)}. See that this user may read it without being asked`,
       )
-    }
     return use(clone)
   })
 }

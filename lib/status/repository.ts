@@ -6,7 +6,7 @@ import { messageOf } from '../message.ts'
 import type { Settings } from '../settings.ts'
 import { readTime } from '../time.ts'
 import type { SeenRepository } from './seen.ts'
-import { within } from './within.ts'
+import { within } from '../within.ts'
 
 /** When the credentials were last committed; undefined where no repository is set. The newest commit alone is fetched, without files. */
 export async function lookAtRepository({
@@ -36,11 +36,7 @@ export async function lookAtRepository({
   }
 }
 
-/** What git says, without the user and the password that an address may hold. */
 function complaint(stderr: string): string {
-  const lines = stderr
-    .trim()
-    .replaceAll(/:\/\/[^/@\s]*@/g, '://')
-    .split('\n')
+  const lines = stderr.split('\n')
   return lines.find((line) => /^(fatal|error)/.test(line)) ?? lines.at(-1) ?? 'git failed'
 }
