@@ -117,6 +117,11 @@ export function isWithin(stamp: Stamp, time: Date): boolean {
   return timeText(time).startsWith(stamp)
 }
 
+/** Whether the whole period of a stamp is still to come at a time. */
+export function isAfter(stamp: Stamp, time: Date): boolean {
+  return stamp > timeText(time).slice(0, stamp.length)
+}
+
 function timeText(time: Date): string {
   return time.toISOString().replace(/[T:]/g, '-')
 }

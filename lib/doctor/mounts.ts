@@ -1,7 +1,7 @@
+import { mountAt } from '../mount-table.ts'
 import type { Settings } from '../settings.ts'
 import { type Check, type Finding, ok, warning, wrong } from './check.ts'
 import type { Context } from './context.ts'
-import { mountAt } from './mount-table.ts'
 import { judgeRoom } from './room.ts'
 import { hasFstabEntry } from './where.ts'
 

@@ -1,5 +1,5 @@
 import type { HostName } from '../inventory.ts'
-import { mountAt } from './mount-table.ts'
+import { mountAt } from '../mount-table.ts'
 
 /** What tells one machine from the other. All of it can be read without touching a share. */
 export interface Traces {

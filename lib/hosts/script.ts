@@ -35,7 +35,7 @@ export function shellLine(argv: string[]): string {
   return `exec ${argv.map(quote).join(' ')}`
 }
 
-function quote(word: string): string {
+export function quote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`
 }
 

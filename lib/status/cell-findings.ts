@@ -1,4 +1,6 @@
+import { isAfter } from '../copies.ts'
 import { type CommandName, type Hours, type StoreName, stores } from '../inventory.ts'
+import type { Stamp } from '../naming.ts'
 import { minuteOf, spanInWords } from './age.ts'
 import type { Cell, Flaws } from './cell.ts'
 import { type Expected, hoursInWords } from './expected.ts'
@@ -166,13 +168,9 @@ function flawFindings({ expected, cell }: Assessed, flaws: Flaws): Finding[] {
 }
 
 /** In a folder a person can put it right; in a bucket nothing can be removed, and it is told of as long as nothing newer is good. */
-function mayBeMended(store: StoreName, { newest }: Cell, stamp?: string): boolean {
+function mayBeMended(store: StoreName, { newest }: Cell, stamp?: Stamp): boolean {
   if (stores[store].kind === 'directory') return true
-  return newest === undefined || (stamp !== undefined && stamp > stampText(newest.time, stamp.length))
-}
-
-function stampText(time: Date, length: number): string {
-  return time.toISOString().replace(/[T:]/g, '-').slice(0, length)
+  return newest === undefined || (stamp !== undefined && isAfter(stamp, newest.time))
 }
 
 function modelFindings({ expected, cell }: Assessed, flaws: ModelFlaws): Finding[] {

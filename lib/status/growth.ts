@@ -1,5 +1,6 @@
 import { type BucketName, type StoreName, stores } from '../inventory.ts'
 import { stampTime } from '../naming.ts'
+import { byDay, type Day } from './cell.ts'
 import type { Contents } from './contents.ts'
 import { growthOf } from './room.ts'
 
@@ -43,7 +44,7 @@ export function growthOfBuckets(contents: readonly Contents[]): Growth[] {
         objects: files.length,
         bytes,
         bytesPerMonth: growthOf(history, at) * daysOfAMonth,
-        days: byDay(history),
+        days: inSum(byDay(history)),
       },
     ]
   })
@@ -69,17 +70,11 @@ function timesOf({ archives }: Contents): Map<string, Date> {
   return times
 }
 
-function byDay(history: readonly { time: Date; bytes: number }[]): Growth['days'] {
-  const added = new Map<string, number>()
-  for (const { time, bytes } of history) {
-    const day = time.toISOString().slice(0, 10)
-    added.set(day, (added.get(day) ?? 0) + bytes)
-  }
+/** What there was at the end of each day. */
+function inSum(days: readonly Day[]): Growth['days'] {
   let sum = 0
-  return [...added]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([day, bytes]) => {
-      sum += bytes
-      return { day, bytes: sum }
-    })
+  return days.map(({ day, bytes }) => {
+    sum += bytes
+    return { day, bytes: sum }
+  })
 }

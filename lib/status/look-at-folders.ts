@@ -8,13 +8,13 @@ import { recordName } from '../naming.ts'
 import { type Job, makePlan } from '../plan.ts'
 import { selectItems } from '../select.ts'
 import type { Settings } from '../settings.ts'
+import { within } from '../within.ts'
 import { type Contents, contentsOf } from './contents.ts'
 import type { Expected } from './expected.ts'
 import { type FolderPlace, lookAtFolder, NoSuchFolder, readTexts } from './folder.ts'
 import type { SeenModels, SeenShelf } from './seen.ts'
 import { blankShelf, type Look } from './shelves.ts'
 import { folderBounds, wantedTexts } from './wanted.ts'
-import { within } from './within.ts'
 
 /** The SFS cache, on this machine or through Verda's ssh. `answers`: whether Verda does, whatever it says. */
 export async function lookAtSfs(
@@ -80,7 +80,11 @@ export async function lookAtModels(
     ...(onShare ? { mount: sfs.root } : {}),
   })
   try {
-    const { models } = await within(60, listing, `${path} did not answer within a minute: the share hangs`)
+    const { models } = await within(
+      60,
+      listing,
+      () => new Error(`${path} did not answer within a minute: the share hangs`),
+    )
     return { where, files: models }
   } catch (error) {
     return { where, files: [], problem: messageOf(error) }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Settings } from '../settings.ts'
+import { writeState } from '../state-folder.ts'
 import { readTime } from '../time.ts'
 import type { SeenFile, SeenModels, SeenShelf } from './seen.ts'
 
@@ -37,10 +38,7 @@ export async function recall(file: string): Promise<Memory> {
 
 /** Throws when it cannot be written. */
 export async function remember(file: string, memory: Memory): Promise<void> {
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
-  const partial = `${file}.${process.pid}`
-  await writeFile(partial, `${JSON.stringify(memory)}\n`, { mode: 0o600 })
-  await rename(partial, file)
+  await writeState(file, `${JSON.stringify(memory)}\n`)
 }
 
 function revive(shelf: SeenShelf): SeenShelf {

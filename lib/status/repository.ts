@@ -5,8 +5,8 @@ import { git, remoteOf } from '../capture/git.ts'
 import { messageOf } from '../message.ts'
 import type { Settings } from '../settings.ts'
 import { readTime } from '../time.ts'
-import type { SeenRepository } from './seen.ts'
 import { within } from '../within.ts'
+import type { SeenRepository } from './seen.ts'
 
 /** When the credentials were last committed; undefined where no repository is set. The newest commit alone is fetched, without files. */
 export async function lookAtRepository({
@@ -23,7 +23,11 @@ export async function lookAtRepository({
       ['clone', '--quiet', '--depth', '1', '--bare', '--', remote.address, clone],
       remote,
     )
-    const cloned = await within(60, cloning, `${remote.address} did not answer within a minute`)
+    const cloned = await within(
+      60,
+      cloning,
+      () => new Error(`${remote.address} did not answer within a minute`),
+    )
     if (cloned.exitCode !== 0) return { problem: complaint(cloned.stderr) }
     const folder = environment === 'production' ? [] : ['--', environment]
     const { exitCode, stdout } = await git(clone, ['log', '-1', '--format=%cI', ...folder], remote)

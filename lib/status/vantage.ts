@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os'
 import type { Host } from '../hosts/host.ts'
 import { localHost } from '../hosts/local.ts'
 import { sshHost } from '../hosts/ssh.ts'
+import { mountAt } from '../mount-table.ts'
 import type { Settings } from '../settings.ts'
 
 /** From where this process looks: what lies on this machine, and what behind ssh. */
@@ -42,12 +43,10 @@ export function vantageOf(settings: Settings): Vantage {
   }
 }
 
+/** A system without /proc has no share mounted. */
 function isMounted(folder: string): boolean {
-  const escaped = folder.replace(/[\s\\]/g, (one) => `\\${one.charCodeAt(0).toString(8).padStart(3, '0')}`)
   try {
-    return readFileSync('/proc/self/mountinfo', 'utf8')
-      .split('\n')
-      .some((line) => line.split(' ')[4] === escaped)
+    return mountAt(readFileSync('/proc/self/mountinfo', 'utf8'), folder) !== undefined
   } catch {
     return false
   }

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { quote } from '../hosts/script.ts'
 import { stores } from '../inventory.ts'
 import { recordName } from '../naming.ts'
 import type { Settings } from '../settings.ts'
@@ -53,5 +54,5 @@ function beside({ archive, record }: Verdict & { status: 'broken' }, { newest }:
 }
 
 function quoted(file: string): string {
-  return /^[\w./-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`
+  return /^[\w./-]+$/.test(file) ? file : quote(file)
 }

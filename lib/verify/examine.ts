@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { bash } from '../bash.ts'
+import { matcher } from '../capture/pattern.ts'
 
 /** What the bytes of an archive say of themselves. */
 export interface Inside {
@@ -77,11 +78,3 @@ gzip -dc |
   { tar -tf -; code=$?; cat >/dev/null; exit $code; }
 echo "codes \${PIPESTATUS[*]}" >&2
 `
-
-function matcher(pattern: string): RegExp {
-  const parts = pattern.split(/([*?])/)
-  const text = parts.map((part) =>
-    part === '*' ? '.*' : part === '?' ? '.' : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'),
-  )
-  return new RegExp(`^${text.join('')}$`)
-}

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { messageOf } from '../message.ts'
+import { writeState } from '../state-folder.ts'
 import type { Archive } from './archives.ts'
 
 /** What an archive was found to be, and what it looked like then. */
@@ -80,8 +81,7 @@ export async function openMemory(
       for (const [id, seen] of theirs?.known ?? [])
         if (seen.at > (known.get(id)?.at ?? '')) known.set(id, seen)
       const archives = [...known].filter(([id]) => kept?.has(id) ?? true)
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      await writeWhole(file, `${JSON.stringify({ place, first, archives: Object.fromEntries(archives) })}\n`)
+      await writeState(file, `${JSON.stringify({ place, first, archives: Object.fromEntries(archives) })}\n`)
     },
   }
 }
@@ -111,16 +111,4 @@ async function load(file: string): Promise<Known> {
 
 function isSeen(seen: Partial<Seen> | null): boolean {
   return typeof seen?.at === 'string' && typeof seen.bytes === 'number' && typeof seen.modified === 'string'
-}
-
-async function writeWhole(file: string, text: string): Promise<void> {
-  const partial = `${file}.${process.pid}`
-  const handle = await open(partial, 'w', 0o600)
-  try {
-    await handle.writeFile(text)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(partial, file)
 }

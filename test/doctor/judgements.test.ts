@@ -2,10 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { judgeZone } from '../../lib/doctor/clock.ts'
 import { readBackupLine, readCrontab } from '../../lib/doctor/crontab.ts'
 import { errorFinding, inTwo } from '../../lib/doctor/error-finding.ts'
-import { mountAt } from '../../lib/doctor/mount-table.ts'
 import { judgeMount } from '../../lib/doctor/mounts.ts'
 import { isAtLeast, judgeCapture } from '../../lib/doctor/tools.ts'
 import { guessHost } from '../../lib/doctor/where.ts'
+import { mountAt } from '../../lib/mount-table.ts'
 import { readSettings } from '../../lib/settings.ts'
 
 /** A line of /proc/self/mountinfo. */
