@@ -1,4 +1,4 @@
 import { main } from '../lib/cli/main.ts'
-import { demoCommand } from '../lib/demo/demo.ts'
+import { demoCommand, demoManual } from '../lib/demo/demo.ts'
 
-await main('demo', () => demoCommand(process.argv.slice(2)))
+await main(demoManual, demoCommand)

@@ -14,8 +14,8 @@ import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
 import { reasonsAgainstShutdown } from '../shutdown.ts'
 import { openStore } from '../stores/open.ts'
 import type { AppendOnlyStore } from '../stores/store.ts'
-import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
-import { helpText, type Manual } from './help.ts'
+import { type Flag, FlagError, type Flags, listOf } from './flags.ts'
+import type { Manual } from './help.ts'
 import { lastWords, planText, showRun } from './show.ts'
 
 export const backupFlags: readonly Flag[] = [
@@ -38,16 +38,7 @@ export const backupExits: Manual['exits'] = [
 ]
 
 /** A backup command from its command line to its exit code. */
-export async function backupCommand(
-  name: CommandName,
-  manual: Manual,
-  argv: readonly string[],
-): Promise<number> {
-  const flags = parseFlags(argv, manual.flags)
-  if (flags.help) {
-    process.stdout.write(`${helpText(manual)}\n`)
-    return 0
-  }
+export async function backupCommand(name: CommandName, flags: Flags): Promise<number> {
   const request = readRequest(name, flags)
   const waitSeconds = readSeconds(flags.wait)
   const selected = selectItems(request)

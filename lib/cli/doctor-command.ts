@@ -9,8 +9,8 @@ import { guessHost } from '../doctor/where.ts'
 import { localHost } from '../hosts/local.ts'
 import type { HostName } from '../inventory.ts'
 import { examineEnvironment, examineSettings } from '../settings.ts'
-import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
-import { helpText, type Manual } from './help.ts'
+import { type Flag, FlagError, type Flags, listOf } from './flags.ts'
+import type { Manual } from './help.ts'
 import { Progress } from './progress.ts'
 
 export const doctorFlags: readonly Flag[] = [
@@ -29,12 +29,7 @@ export const doctorExits: Manual['exits'] = [
 ]
 
 /** The command from its command line to its exit code. */
-export async function doctorCommand(manual: Manual, argv: readonly string[]): Promise<number> {
-  const flags = parseFlags(argv, manual.flags)
-  if (flags.help) {
-    process.stdout.write(`${helpText(manual)}\n`)
-    return 0
-  }
+export async function doctorCommand(flags: Flags): Promise<number> {
   const only = readGroups(flags.only)
   const toolkit = path.resolve(import.meta.dirname, '../..')
   const { environment, file, problems: fileProblems } = examineEnvironment(toolkit)
@@ -43,7 +38,9 @@ export async function doctorCommand(manual: Manual, argv: readonly string[]): Pr
   try {
     const checks = checksFor(context).filter((check) => isAsked(check, only, context))
     if (flags['dry-run']) {
-      process.stdout.write(`${flags.json ? listAsJson(checks, context) : listAsText(checks, context)}\n`)
+      process.stdout.write(
+        `${flags.json ? listAsJson(checks, context) : checkList(checks, context.on, context.because)}\n`,
+      )
       return 0
     }
     const report = await run(checks, context, flags)
@@ -89,10 +86,6 @@ async function run(checks: readonly Check[], context: Context, flags: Flags): Pr
 function isAsked({ group, name }: Check, only: string[] | undefined, { settingProblems }: Context): boolean {
   if (only === undefined || only.includes(group)) return true
   return group === 'settings' && name === 'values' && settingProblems.length > 0
-}
-
-function listAsText(checks: readonly Check[], { on, because }: Context): string {
-  return checkList(checks, on, because)
 }
 
 function listAsJson(checks: readonly Check[], { on }: Context): string {

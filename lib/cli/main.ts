@@ -1,25 +1,32 @@
 import { RequestError } from '../select.ts'
 import { SettingsError } from '../settings.ts'
-import { FlagError } from './flags.ts'
+import { FlagError, type Flags, parseFlags } from './flags.ts'
+import { helpText, type Manual } from './help.ts'
 
 /**
- * Runs a command to its exit code and ends the process with it, also while something of a hanging share is still under
+ * Reads the command line, shows the help where it asks for it, else runs the command to its exit code, and ends the process with it, also while something of a hanging share is still under
  * way. The operator's own mistakes are told in words and end with 2; a defect of this program shows its stack.
  */
-export async function main(command: string, run: () => Promise<number>): Promise<never> {
+export async function main(manual: Manual, run: (flags: Flags) => Promise<number>): Promise<never> {
   let code: number
   try {
-    code = await run()
+    const flags = parseFlags(process.argv.slice(2), manual.flags)
+    code = flags.help ? await showHelp(manual) : await run(flags)
   } catch (error) {
     const mistake =
       error instanceof FlagError || error instanceof RequestError || error instanceof SettingsError
-    process.stderr.write(`${command}: ${mistake ? error.message : describe(error)}\n`)
+    process.stderr.write(`${manual.command}: ${mistake ? error.message : describe(error)}\n`)
     if (mistake && !(error instanceof SettingsError))
-      process.stderr.write(`${command} --help explains them\n`)
+      process.stderr.write(`${manual.command} --help explains them\n`)
     code = mistake ? 2 : 1
   }
   await Promise.all([process.stdout, process.stderr].map(flushed))
   process.exit(code)
+}
+
+async function showHelp(manual: Manual): Promise<number> {
+  process.stdout.write(`${helpText(manual)}\n`)
+  return 0
 }
 
 function describe(error: unknown): string {

@@ -8,8 +8,8 @@ import { mounted, mountShare, type Share, shareOf } from '../restore/steps/share
 import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
 import { tellingOfBreak } from './broken-off.ts'
 import { confirmed } from './confirm.ts'
-import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
-import { helpText, type Manual } from './help.ts'
+import { type Flag, FlagError, type Flags, listOf } from './flags.ts'
+import type { Manual } from './help.ts'
 import { Progress } from './progress.ts'
 import { showRestore } from './show-restore.ts'
 import { restorePlanText } from './show-restore-plan.ts'
@@ -48,12 +48,7 @@ export const restoreExits: Manual['exits'] = [
 ]
 
 /** The command from its command line to its exit code. */
-export async function restoreCommand(manual: Manual, argv: readonly string[]): Promise<number> {
-  const flags = parseFlags(argv, manual.flags)
-  if (flags.help) {
-    process.stdout.write(`${helpText(manual)}\n`)
-    return 0
-  }
+export async function restoreCommand(flags: Flags): Promise<number> {
   const request = readRequest(flags)
   const share = oneOf(flags, 'sfs', ['prod', 'clone'])
   const environment = loadEnvironment(path.resolve(import.meta.dirname, '../..'))

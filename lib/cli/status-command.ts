@@ -15,19 +15,13 @@ import { type CronRun, readCronRuns } from '../status/schedule.ts'
 import { storesOf } from '../status/shelves.ts'
 import { statusText } from '../status/text.ts'
 import { type Vantage, vantageOf } from '../status/vantage.ts'
-import { FlagError, type Flags, listOf, parseFlags } from './flags.ts'
-import { helpText, type Manual } from './help.ts'
+import { FlagError, type Flags, listOf } from './flags.ts'
 import { printable } from './printable.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 
 /** `status` from its command line to its exit code: 0 all good, 1 something needs a person or could not be looked at. */
-export async function statusCommand(manual: Manual, argv: readonly string[]): Promise<number> {
-  const flags = parseFlags(argv, manual.flags)
-  if (flags.help) {
-    process.stdout.write(`${helpText(manual)}\n`)
-    return 0
-  }
+export async function statusCommand(flags: Flags): Promise<number> {
   checkTogether(flags)
   const named = typeof flags.list === 'string' ? [flags.list] : listOf(flags.stores)
   const needed = (named ?? []).filter((name): name is StoreName => name in stores)

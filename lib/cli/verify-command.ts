@@ -11,8 +11,7 @@ import { planReads, type VerifyRequest } from '../verify/plan.ts'
 import { surveyStore } from '../verify/survey.ts'
 import { verify } from '../verify/verify.ts'
 import { runDrill } from './drill.ts'
-import { type Flag, FlagError, type Flags, listOf, parseFlags } from './flags.ts'
-import { helpText, type Manual } from './help.ts'
+import { type Flag, FlagError, type Flags, listOf } from './flags.ts'
 import { lastWordsOfVerify, showVerify, verifyPlanJson, verifyPlanText } from './show-verify.ts'
 
 export const verifyFlags: readonly Flag[] = [
@@ -33,12 +32,7 @@ export const verifyFlags: readonly Flag[] = [
 ]
 
 /** verify, from its command line to its exit code. */
-export async function verifyCommand(manual: Manual, argv: readonly string[]): Promise<number> {
-  const flags = parseFlags(argv, manual.flags)
-  if (flags.help) {
-    process.stdout.write(`${helpText(manual)}\n`)
-    return 0
-  }
+export async function verifyCommand(flags: Flags): Promise<number> {
   const request = readRequest(flags)
   const environment = loadEnvironment(path.resolve(import.meta.dirname, '../..'))
   const dryRun = flags['dry-run'] === true

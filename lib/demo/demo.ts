@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
-import { type Flag, FlagError, parseFlags } from '../cli/flags.ts'
-import { helpText } from '../cli/help.ts'
+import { type Flag, FlagError, type Flags } from '../cli/flags.ts'
+import type { Manual } from '../cli/help.ts'
 import { secondsInWords } from '../cli/words.ts'
 import { messageOf } from '../message.ts'
 import type { Chapter } from './chapter.ts'
@@ -75,12 +75,7 @@ const flags: readonly Flag[] = [
 ]
 
 /** `npm run demo` from its command line to its exit code. */
-export async function demoCommand(argv: readonly string[]): Promise<number> {
-  const given = parseFlags(argv, flags)
-  if (given.help) {
-    process.stdout.write(`${helpText(manual)}\n`)
-    return 0
-  }
+export async function demoCommand(given: Flags): Promise<number> {
   const weeks = Number(given.weeks ?? 4)
   if (!Number.isInteger(weeks) || weeks < 1 || weeks > 52)
     throw new FlagError(
@@ -89,7 +84,7 @@ export async function demoCommand(argv: readonly string[]): Promise<number> {
   return (await tellStory(story, { weeks, keep: given.keep === true, say: narrator(process.stdout) })) ? 0 : 1
 }
 
-const manual = {
+export const demoManual: Manual = {
   command: 'demo',
   summary: 'a small Verda is backed up for weeks, lost, and brought back, all in a scratch folder',
   description:
