@@ -408,3 +408,17 @@ test('a model without a record is told, and is no alarm', () => {
   expect(found?.what).toContain('1 model without a record: vae/by-hand.safetensors')
   expect(ok).toBe(true)
 })
+
+test('a damaged archive in a bucket raises the alarm until something newer is good, in a folder until it is moved away', () => {
+  const alarms = (store: string, which: number) => {
+    const world = healthyWorld({ ...plain, unchangedDays: 0 })
+    const place = world.places.find(({ expected }) => expected.store === store) as Place
+    const key = place.keys.at(which)
+    for (const file of place.shelf.files) if (file.key === key) file.bytes = 0
+    const broken = assess(world.seen).findings.filter(({ trouble }) => trouble === 'broken')
+    expect(broken.map(({ what }) => what.startsWith(String(key)))).toEqual([true])
+    return broken[0]?.alarm
+  }
+  expect([alarms('r2', 0), alarms('r2', -1)]).toEqual([true, false])
+  expect([alarms('mello', 0), alarms('mello', -1)]).toEqual([true, true])
+})
