@@ -24,7 +24,7 @@ The last line says OK or FAILED. A broken archive is named with what to do; rest
       { what: 'everything', command: 'tsx scripts/verify.ts' },
       {
         what: 'as cron runs it every month on Mello',
-        command: 'tsx scripts/verify.ts --store r2 --bytes 200G',
+        command: 'tsx scripts/verify.ts --bytes 200G',
       },
       {
         what: 'a random gigabyte of the images',

@@ -42,6 +42,22 @@ describe('the crontabs hold the schedules of the inventory', () => {
   })
 })
 
+test.each(['backup-cron', 'backup-verda', 'backup-mello', 'verify'])(
+  'what the help of %s says that cron runs is a line of a crontab',
+  async (command) => {
+    const project = path.resolve(import.meta.dirname, '..')
+    const { stdout } = await execa('node', ['--import', 'tsx', `scripts/${command}.ts`, '--help'], {
+      cwd: project,
+    })
+    const examples = [...stdout.matchAll(/^ {2}as cron runs it.*:\n {4}tsx (.+)$/gm)].map(([, line]) => line)
+    expect(examples.length).toBeGreaterThan(0)
+    const commands = Object.values(crontabs).flatMap(({ lines }) =>
+      lines.map((line) => line.command.replace(/^.*\/(?=scripts\/)/, '').replace(/ >>.*$/, '')),
+    )
+    expect(commands).toEqual(expect.arrayContaining(examples))
+  },
+)
+
 describe.each(Object.entries(crontabs))('crontab/%s', (_, { variables, lines, commands }) => {
   const log = lines.map(({ command }) => />>(\S+) 2>&1$/.exec(command)?.[1])
 
