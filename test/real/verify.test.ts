@@ -101,10 +101,10 @@ test('the record of an orphan is the one thing that --adopt writes there', async
   expect(readRecord(text)).toMatchObject({ archive: path.basename(orphan), item: 'env', host: 'verda' })
 })
 
-/** In MB: the most that a process ever had in memory; 0 when it is gone. */
+/** In MB: the most that a process ever had in memory; 0 when it is gone, or has ended and not been waited for. */
 function peakOf(pid: number): number {
   try {
-    const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+    const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0
     return Math.round((Number(kilobytes) * 1024) / 1e6)
   } catch {
     return 0
