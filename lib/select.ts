@@ -1,4 +1,5 @@
 import { type CommandName, type Item, items, type StoreName, stores } from './inventory.ts'
+import { Mistake } from './mistake.ts'
 
 /** What an operator asked a backup command for. */
 export interface Request {
@@ -18,7 +19,7 @@ export interface Selected {
 }
 
 /** Flags that cannot be meant. The message lists what can be. */
-export class RequestError extends Error {
+export class RequestError extends Mistake {
   override name = 'RequestError'
 }
 

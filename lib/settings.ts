@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import path from 'node:path'
 import { readDotEnv } from './dot-env.ts'
 import { type BucketName, buckets, type HostName, items, r2Endpoint, type StoreName } from './inventory.ts'
+import { Mistake } from './mistake.ts'
 import { Secret } from './secret.ts'
 import { readTime } from './time.ts'
 
@@ -48,8 +49,9 @@ export interface Settings {
 }
 
 /** Every wrong or missing setting of a run, none of them with its value where that may be a secret. */
-export class SettingsError extends Error {
+export class SettingsError extends Mistake {
   override name = 'SettingsError'
+  override readonly explainedByHelp = false
   constructor(readonly problems: string[]) {
     super(
       `wrong settings (environment, or .env beside package.json):\n${problems.map((p) => `  ${p}`).join('\n')}`,

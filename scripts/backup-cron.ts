@@ -1,4 +1,4 @@
-import { backupCommand, backupExits, backupFlags } from '../lib/cli/backup-command.ts'
+import { backupExits, backupFlags } from '../lib/cli/backup-manual.ts'
 import { main } from '../lib/cli/main.ts'
 
 await main(
@@ -27,5 +27,5 @@ are rotated by its keep rule; nothing else on the share is touched.`,
     ],
     exits: backupExits,
   },
-  (flags) => backupCommand('backup-cron', flags),
+  async (flags) => (await import('../lib/cli/backup-command.ts')).backupCommand('backup-cron', flags),
 )

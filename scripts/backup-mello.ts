@@ -1,4 +1,4 @@
-import { backupCommand, backupExits, backupFlags } from '../lib/cli/backup-command.ts'
+import { backupExits, backupFlags } from '../lib/cli/backup-manual.ts'
 import { main } from '../lib/cli/main.ts'
 
 await main(
@@ -29,5 +29,5 @@ overwritten or removed.`,
     ],
     exits: backupExits,
   },
-  (flags) => backupCommand('backup-mello', flags),
+  async (flags) => (await import('../lib/cli/backup-command.ts')).backupCommand('backup-mello', flags),
 )

@@ -1,4 +1,4 @@
-import { backupCommand, backupExits, backupFlags } from '../lib/cli/backup-command.ts'
+import { backupExits, backupFlags } from '../lib/cli/backup-manual.ts'
 import { main } from '../lib/cli/main.ts'
 
 await main(
@@ -31,5 +31,5 @@ The last line says SAFE TO SHUT DOWN, or NOT SAFE TO SHUT DOWN and why.`,
     ],
     exits: backupExits,
   },
-  (flags) => backupCommand('backup-verda', flags),
+  async (flags) => (await import('../lib/cli/backup-command.ts')).backupCommand('backup-verda', flags),
 )

@@ -1,4 +1,4 @@
 import { main } from '../lib/cli/main.ts'
-import { demoCommand, demoManual } from '../lib/demo/demo.ts'
+import { demoManual } from '../lib/demo/manual.ts'
 
-await main(demoManual, demoCommand)
+await main(demoManual, async (flags) => (await import('../lib/demo/demo.ts')).demoCommand(flags))

@@ -1,4 +1,4 @@
-import { doctorCommand, doctorExits, doctorFlags } from '../lib/cli/doctor-command.ts'
+import { doctorExits, doctorFlags } from '../lib/cli/doctor-manual.ts'
 import { main } from '../lib/cli/main.ts'
 
 await main(
@@ -22,5 +22,5 @@ show what the server can be relied on for: they are written once, and read from 
     settings: ['all of them: it is they that are checked; see the README'],
     exits: doctorExits,
   },
-  doctorCommand,
+  async (flags) => (await import('../lib/cli/doctor-command.ts')).doctorCommand(flags),
 )

@@ -1,5 +1,5 @@
 import { main } from '../lib/cli/main.ts'
-import { restoreCommand, restoreExits, restoreFlags } from '../lib/cli/restore-command.ts'
+import { restoreExits, restoreFlags } from '../lib/cli/restore-manual.ts'
 
 await main(
   {
@@ -40,5 +40,5 @@ closes it. Models and images come with --with-models, --with-containers, or --fu
     ],
     exits: restoreExits,
   },
-  restoreCommand,
+  async (flags) => (await import('../lib/cli/restore-command.ts')).restoreCommand(flags),
 )

@@ -1,5 +1,4 @@
 import { main } from '../lib/cli/main.ts'
-import { statusCommand } from '../lib/cli/status-command.ts'
 
 await main(
   {
@@ -60,5 +59,5 @@ What is due by the clock is overdue after twice the time between two runs. What 
       { code: 2, what: 'wrong flags or settings; nothing was looked at' },
     ],
   },
-  statusCommand,
+  async (flags) => (await import('../lib/cli/status-command.ts')).statusCommand(flags),
 )

@@ -1,5 +1,5 @@
 import { main } from '../lib/cli/main.ts'
-import { verifyCommand, verifyFlags } from '../lib/cli/verify-command.ts'
+import { verifyFlags } from '../lib/cli/verify-manual.ts'
 
 await main(
   {
@@ -53,5 +53,5 @@ The last line says OK or FAILED. A broken archive is named with what to do; rest
       { code: 2, what: 'wrong flags or settings; nothing was started' },
     ],
   },
-  verifyCommand,
+  async (flags) => (await import('../lib/cli/verify-command.ts')).verifyCommand(flags),
 )

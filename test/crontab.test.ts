@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { backupFlags } from '../lib/cli/backup-command.ts'
+import { backupFlags } from '../lib/cli/backup-manual.ts'
 import { listOf, parseFlags } from '../lib/cli/flags.ts'
-import { verifyFlags } from '../lib/cli/verify-command.ts'
+import { verifyFlags } from '../lib/cli/verify-manual.ts'
 import {
   type Bucket,
   buckets,

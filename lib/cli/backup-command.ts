@@ -14,28 +14,8 @@ import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
 import { reasonsAgainstShutdown } from '../shutdown.ts'
 import { openStore } from '../stores/open.ts'
 import type { AppendOnlyStore } from '../stores/store.ts'
-import { type Flag, FlagError, type Flags, listOf } from './flags.ts'
-import type { Manual } from './help.ts'
+import { FlagError, type Flags, listOf } from './flags.ts'
 import { lastWords, planText, showRun } from './show.ts'
-
-export const backupFlags: readonly Flag[] = [
-  { name: 'only', value: 'a,b', help: 'these items or groups, in the place of the default set' },
-  { name: 'to', value: 'STORES', help: "of each item's stores only these: sfs, mello, r2, hetzner" },
-  { name: 'quick', help: 'without the large ones: models and images; for backup-mello the outputs' },
-  { name: 'accept-shrink', help: 'take archives of less than half of their predecessor' },
-  { name: 'wait', value: 'SECONDS', help: 'wait so long for items that another process is backing up' },
-  { name: 'dry-run', help: 'print the plan and do nothing' },
-  { name: 'json', help: 'one JSON report on standard output, everything else on standard error' },
-  { name: 'quiet', help: 'print only what went wrong' },
-  { name: 'help', help: 'this page' },
-]
-
-export const backupExits: Manual['exits'] = [
-  { code: 0, what: 'all done' },
-  { code: 1, what: 'an item or a store failed; the rest went on' },
-  { code: 2, what: 'wrong flags or settings; nothing was started' },
-  { code: 75, what: 'every item asked for is being backed up by another process' },
-]
 
 /** A backup command from its command line to its exit code. */
 export async function backupCommand(name: CommandName, flags: Flags): Promise<number> {

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { Mistake } from '../mistake.ts'
 
 /** One flag of a command. `value` is what stands for its argument in the help; without it the flag is a switch. */
 export interface Flag {
@@ -11,7 +12,7 @@ export interface Flag {
 export type Flags = Record<string, string | true>
 
 /** A command line that cannot be meant. The message lists what can be. */
-export class FlagError extends Error {
+export class FlagError extends Mistake {
   override name = 'FlagError'
 }
 

@@ -1,11 +1,11 @@
-import { RequestError } from '../select.ts'
-import { SettingsError } from '../settings.ts'
-import { FlagError, type Flags, parseFlags } from './flags.ts'
+import { Mistake } from '../mistake.ts'
+import { type Flags, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
 
 /**
  * Reads the command line, shows the help where it asks for it, else runs the command to its exit code, and ends the process with it, also while something of a hanging share is still under
- * way. The operator's own mistakes are told in words and end with 2; a defect of this program shows its stack.
+ * way. The operator's own mistakes are told in words and end with 2; a defect of this program shows its stack. What the command itself needs is for `run` to
+ * load: a help page or a wrong flag does not wait for it.
  */
 export async function main(manual: Manual, run: (flags: Flags) => Promise<number>): Promise<never> {
   let code: number
@@ -13,11 +13,9 @@ export async function main(manual: Manual, run: (flags: Flags) => Promise<number
     const flags = parseFlags(process.argv.slice(2), manual.flags)
     code = flags.help ? await showHelp(manual) : await run(flags)
   } catch (error) {
-    const mistake =
-      error instanceof FlagError || error instanceof RequestError || error instanceof SettingsError
+    const mistake = error instanceof Mistake
     process.stderr.write(`${manual.command}: ${mistake ? error.message : describe(error)}\n`)
-    if (mistake && !(error instanceof SettingsError))
-      process.stderr.write(`${manual.command} --help explains them\n`)
+    if (mistake && error.explainedByHelp) process.stderr.write(`${manual.command} --help explains them\n`)
     code = mistake ? 2 : 1
   }
   await Promise.all([process.stdout, process.stderr].map(flushed))

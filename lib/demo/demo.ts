@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises'
-import { type Flag, FlagError, type Flags } from '../cli/flags.ts'
-import type { Manual } from '../cli/help.ts'
+import { FlagError, type Flags } from '../cli/flags.ts'
 import { secondsInWords } from '../cli/words.ts'
 import { messageOf } from '../message.ts'
 import type { Chapter } from './chapter.ts'
@@ -68,12 +67,6 @@ export async function tellStory(
   return badly === undefined
 }
 
-const flags: readonly Flag[] = [
-  { name: 'weeks', value: 'N', help: 'how many weeks go by, 1 to 52; 4 by default' },
-  { name: 'keep', help: 'keep the folder in which it all happens, and say where it is' },
-  { name: 'help', help: 'this page' },
-]
-
 /** `npm run demo` from its command line to its exit code. */
 export async function demoCommand(given: Flags): Promise<number> {
   const weeks = Number(given.weeks ?? 4)
@@ -82,22 +75,4 @@ export async function demoCommand(given: Flags): Promise<number> {
       `--weeks takes a whole number from 1 to 52; it was given ${JSON.stringify(given.weeks)}`,
     )
   return (await tellStory(story, { weeks, keep: given.keep === true, say: narrator(process.stdout) })) ? 0 : 1
-}
-
-export const demoManual: Manual = {
-  command: 'demo',
-  summary: 'a small Verda is backed up for weeks, lost, and brought back, all in a scratch folder',
-  description:
-    'Needs no service and no settings, reads none of yours, and touches nothing outside of its folder.',
-  flags,
-  examples: [
-    { what: 'the whole story', command: 'npm run demo' },
-    { what: 'a short one, with its folder to look around in', command: 'npm run demo -- --weeks 1 --keep' },
-  ],
-  settings: ['none; TMPDIR says where the scratch folder goes'],
-  exits: [
-    { code: 0, what: 'everything came back' },
-    { code: 1, what: 'something did not' },
-    { code: 2, what: 'wrong flags' },
-  ],
 }

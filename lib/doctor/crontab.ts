@@ -1,4 +1,4 @@
-import { backupFlags } from '../cli/backup-command.ts'
+import { backupFlags } from '../cli/backup-manual.ts'
 import { listOf, parseFlags } from '../cli/flags.ts'
 import type { CommandName } from '../inventory.ts'
 import { messageOf } from '../message.ts'

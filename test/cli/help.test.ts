@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { backupExits, backupFlags } from '../../lib/cli/backup-command.ts'
+import { backupExits, backupFlags } from '../../lib/cli/backup-manual.ts'
 import { helpText } from '../../lib/cli/help.ts'
 
 const manual = {
