@@ -1,5 +1,3 @@
-import { execa } from 'execa'
-
 /** A git address made safe to be seen: what it held of a user and a password goes to git another way. */
 export interface Remote {
   /** For git's command line. */
@@ -39,6 +37,8 @@ export async function git(
   args: readonly string[],
   { environment }: Remote,
 ): Promise<GitOutcome> {
+  // Loaded here, because every start would wait for it and few runs need it.
+  const { execa } = await import('execa')
   const { exitCode, stdout, stderr } = await execa('git', [...identity, ...args], {
     cwd: folder,
     reject: false,

@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
-import { execa } from 'execa'
 import { bash } from '../bash.ts'
 
 /** A file as the disk or the share has it. `sha256` is lower-case hex. */
@@ -18,6 +17,8 @@ export interface Held {
 export async function digestPastCache(file: string): Promise<Held> {
   const { size } = await stat(file)
   const { args, env } = bash(wholeScript, [file])
+  // Loaded here, because a run that finds nothing changed does without it.
+  const { execa } = await import('execa')
   const { stdout } = await execa('bash', args, { env, extendEnv: false, stdin: 'ignore' })
   return { bytes: size, sha256: stdout.slice(0, 64) }
 }
