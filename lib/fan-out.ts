@@ -48,7 +48,7 @@ class Branch {
     readonly stallSeconds: number,
   ) {
     this.body = new Readable({
-      highWaterMark: 1 << 20,
+      highWaterMark: 4 * 2 ** 20,
       read: () => this.#wake(),
       destroy: (error, done) => {
         this.#wake()

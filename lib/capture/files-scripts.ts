@@ -82,7 +82,7 @@ pack() (
     done
     [[ \${#databases[@]} -eq 0 ]] || members+=(-C "$stage" "\${databases[@]/#/--add-file=$staged_root/}")
   fi
-  tar --create --file=- --no-unquote --format=posix --pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime' \\
+  tar --create --file=- --blocking-factor=128 --no-unquote --format=posix --pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime' \\
     --sort=name --numeric-owner --xattrs --acls --sparse --sparse-version=0.0 --one-file-system \\
     --transform="s,^$staged_root/,,rSH" --show-transformed-names --quoting-style=escape \\
     --verbose --index-file=/dev/fd/4 \\

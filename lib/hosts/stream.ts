@@ -22,7 +22,8 @@ export function scriptStream(
   let closed = false
 
   const stream = new Readable({
-    highWaterMark: 256 * 1024,
+    // So much is read ahead, so that the script goes on while a store is slow for a moment.
+    highWaterMark: 4 * 2 ** 20,
     read() {
       wanted = true
       pump()
@@ -43,8 +44,7 @@ export function scriptStream(
     while (wanted && child) {
       const chunk: Buffer | null = child.stdout.read()
       if (chunk === null) return
-      const bytes = output.push(chunk)
-      if (bytes.length > 0) wanted = stream.push(bytes)
+      for (const bytes of output.push(chunk)) wanted = stream.push(bytes)
     }
   }
 

@@ -23,7 +23,7 @@ export async function* partsOf(
   signal: AbortSignal,
 ): AsyncGenerator<Part, undefined> {
   // A body that is silent cannot always be ended at once; what is read here can.
-  const bytes = pipeline(body, new PassThrough(), () => {})
+  const bytes = pipeline(body, new PassThrough({ highWaterMark: 2 ** 20 }), () => {})
   const stop = () => bytes.destroy(signal.reason)
   signal.addEventListener('abort', stop, { once: true })
   let buffer = take(partBytes)

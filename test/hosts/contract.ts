@@ -223,7 +223,7 @@ export function hostContract(kind: string, host: () => Host) {
       expect(Number(stdout)).toBeLessThan(120)
       let bytes = 0
       for (let next = await chunks.next(); !next.done; next = await chunks.next()) bytes += next.value.length
-      expect(bytes).toBeGreaterThan(19_000_000)
+      expect(bytes).toBeGreaterThan(18_000_000)
       expect(judged).toBe(true)
     })
 

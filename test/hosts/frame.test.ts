@@ -12,7 +12,7 @@ function read(all: Buffer, sizes: number[]) {
   const parts: Buffer[] = []
   for (let at = 0, n = 0; at < all.length; n++) {
     const size = sizes[n % sizes.length] ?? 1
-    parts.push(output.push(all.subarray(at, at + size)))
+    parts.push(...output.push(all.subarray(at, at + size)))
     at += size
   }
   const { rest, exitCodes } = output.finish()
