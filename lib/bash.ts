@@ -6,7 +6,7 @@ import { childEnvironment } from './hosts/environment.ts'
  */
 export function bash(script: string, args: readonly string[]): { args: string[]; env: NodeJS.ProcessEnv } {
   return {
-    args: ['--norc', '-o', 'pipefail', '-c', script, 'bash', ...args],
+    args: ['--norc', '-p', '-o', 'pipefail', '-c', script, 'bash', ...args],
     env: { ...childEnvironment(), LC_ALL: 'C' },
   }
 }

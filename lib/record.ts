@@ -71,6 +71,7 @@ function readComment(record: Partial<ArchiveRecord>, name: string, value: string
       if (/^\d+$/.test(value)) record.bytes = Number(value)
       break
     case 'changed':
-      record.changed = [...(record.changed ?? []), value]
+      record.changed ??= []
+      record.changed.push(value)
   }
 }

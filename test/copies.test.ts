@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -132,4 +132,13 @@ test.each([
   ['2026-11-24', '+012026-11-24T00:00:00Z', false],
 ])('%s and %s: within is %s', (stamp, time, expected) => {
   expect(isWithin(stamp as Stamp, new Date(time))).toBe(expected)
+})
+
+test('a record of a gigabyte is none: nobody who lists the store takes it into memory', async () => {
+  backup('2026-11-24', '2026-11-24T05:00:00Z')
+  backup('2026-11-23', '2026-11-23T05:00:00Z')
+  truncateSync(path.join(root, 'config/env-2026-11-24.tar.gz.sha256'), 2 ** 30)
+  const before = process.memoryUsage().rss
+  expect(await newest('2026-11-24T10:00:00Z')).toBe('2026-11-23')
+  expect(process.memoryUsage().rss - before).toBeLessThan(200e6)
 })

@@ -1,3 +1,6 @@
+import { childEnvironment } from '../hosts/environment.ts'
+import { sshOptions } from '../hosts/ssh-connection.ts'
+
 /** A git address made safe to be seen: what it held of a user and a password goes to git another way. */
 export interface Remote {
   /** For git's command line. */
@@ -31,7 +34,10 @@ export interface GitOutcome {
   stderr: string
 }
 
-/** Runs git in a folder, asking nobody anything, whoever this process belongs to. */
+/**
+ * Runs git in a folder, asking nobody anything, whoever this process belongs to, and whatever it has in its environment: a GIT_DIR of somebody's hook would have
+ * the credentials committed elsewhere, a GIT_TRACE_CURL would print passwords.
+ */
 export async function git(
   folder: string,
   args: readonly string[],
@@ -43,7 +49,14 @@ export async function git(
     cwd: folder,
     reject: false,
     stdin: 'ignore',
-    env: { LC_ALL: 'C', GIT_TERMINAL_PROMPT: '0', GIT_SSH_COMMAND: 'ssh -o BatchMode=yes', ...environment },
+    extendEnv: false,
+    env: {
+      ...childEnvironment(),
+      LC_ALL: 'C',
+      GIT_TERMINAL_PROMPT: '0',
+      GIT_SSH_COMMAND: ['ssh', ...sshOptions()].join(' '),
+      ...environment,
+    },
   })
   return { exitCode: exitCode ?? 1, stdout, stderr: stderr.trim().replaceAll(/:\/\/[^/@\s]*@/g, '://') }
 }

@@ -29,7 +29,10 @@ export interface Host {
   readonly name: string
   /** The folder under which this host's sources lie: `/`, or another one for drills. Never ends in `/` but for `/`. */
   readonly root: string
-  /** Runs a script to its end and returns what it printed. A non-zero exit is returned, not thrown. Throws HostError when the host cannot be reached. */
+  /**
+   * Runs a script to its end and returns what it printed. A non-zero exit is returned, not thrown. Throws HostError when the host cannot be reached, and when it
+   * sends more than `mostAnswer` bytes.
+   */
   run(script: string, args: string[], options?: RunOptions): Promise<RunResult>
   /**
    * The script's standard output. The stream ends only after every process of the script's last pipeline was heard of and
@@ -39,6 +42,9 @@ export interface Host {
   /** Ends the connection, if there is one. */
   close(): Promise<void>
 }
+
+/** More than any honest answer: the listing of a million files. What goes on for ever must not fill this machine's memory. */
+export const mostAnswer = 128 * 2 ** 20
 
 /** The host cannot be reached, or was lost half-way. The message says which, why, and what to do. */
 export class HostError extends Error {

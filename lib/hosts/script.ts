@@ -23,8 +23,9 @@ export function wrapScript(script: string, args: string[]): Command {
   const end = `@comfyume-end ${mark}`
   const whole = `${preamble(begin, end)}\n${script}\n${trailer}`
   return {
-    // Without --norc, bash takes a socket on standard input for a remote login and runs ~/.bashrc.
-    argv: ['bash', '--norc', '-o', 'pipefail', '-c', whole, 'bash', ...args],
+    // Without --norc, bash takes a socket on standard input for a remote login and runs ~/.bashrc. With -p it reads no BASH_ENV, and takes no
+    // functions and no options from its environment.
+    argv: ['bash', '--norc', '-p', '-o', 'pipefail', '-c', whole, 'bash', ...args],
     begin: Buffer.from(begin),
     end: Buffer.from(end),
   }
@@ -39,8 +40,13 @@ export function quote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`
 }
 
+/** What a machine may have in its environment for people, and what would change what the tools here do: tar would leave files out. */
+const misleading = ['TAR_OPTIONS', 'GZIP', 'PIGZ', 'GREP_OPTIONS', 'POSIXLY_CORRECT']
+
 /** A signal must not look like an end: bash runs its EXIT trap with `$?` 0 when it is terminated between commands. */
 const preamble = (begin: string, end: string) => `
+set +o posix
+unset ${misleading.join(' ')}
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 { read -r -N 1; kill -KILL 0; } <&0 >/dev/null 2>&1 &
 comfyume_lifeline=$!

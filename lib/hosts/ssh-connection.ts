@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { childEnvironment } from './environment.ts'
 import { HostError } from './host.ts'
 import { errorLines } from './lines.ts'
@@ -75,21 +74,30 @@ export function sshConnection(options: SshOptions) {
   }
 }
 
-/** What every ssh of ours is told, whatever the user's configuration says. */
-export function sshOptions({ configFile }: Pick<SshOptions, 'configFile'>): string[] {
+/**
+ * What every ssh of ours is told, whatever the user's configuration says: nothing leads back from the far end to this machine (no agent, no display, no forwarding, no
+ * network device), and its host key is one that is known here, by no other proof.
+ */
+export function sshOptions({ configFile }: Pick<SshOptions, 'configFile'> = {}): string[] {
   const settings = {
+    AddKeysToAgent: 'no',
     BatchMode: 'yes',
     ClearAllForwardings: 'yes',
     ConnectTimeout: '15',
     ForwardAgent: 'no',
     ForwardX11: 'no',
+    GSSAPIDelegateCredentials: 'no',
     LogLevel: 'ERROR',
+    NoHostAuthenticationForLocalhost: 'no',
     PermitLocalCommand: 'no',
     RemoteCommand: 'none',
     RequestTTY: 'no',
     ServerAliveCountMax: '4',
     ServerAliveInterval: '15',
     StrictHostKeyChecking: 'yes',
+    Tunnel: 'no',
+    UpdateHostKeys: 'no',
+    VerifyHostKeyDNS: 'no',
   }
   const flags = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`])
   return [...(configFile ? ['-F', configFile] : []), '-T', ...flags]
@@ -108,10 +116,12 @@ async function whoAnswers(options: SshOptions, child: Child, socket: string, mar
   const other = errorLines()
   child.stderr.on('data', (chunk) => other.push(chunk))
   const answer = new Promise<{ answered: string[] }>((found) => {
-    createInterface({ input: child.stdout }).on('line', (line) => {
+    const lines = errorLines((line) => {
       if (line.startsWith(mark)) found({ answered: line.split(' ').slice(1) })
       else other.push(Buffer.from(`${line}\n`))
+      return true
     })
+    child.stdout.on('data', (chunk) => lines.push(chunk))
   })
   const close = once(child, 'close').then(([code]) => ({ code: Number(code) }), notStarted(options.name))
   const first = await Promise.race([answer, close])

@@ -1,6 +1,6 @@
 import type { ChildProcessByStdio } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
-import type { Host, HostError, Outcome } from './host.ts'
+import { type Host, HostError, mostAnswer, type Outcome } from './host.ts'
 import type { Command } from './script.ts'
 import { scriptStream } from './stream.ts'
 
@@ -37,9 +37,21 @@ export function hostBy(way: Way, root: string): Host {
         outcome = heard
       }
       const chunks: Buffer[] = []
-      for await (const chunk of scriptStream(way, script, args, judge, options)) chunks.push(chunk)
+      let bytes = 0
+      for await (const chunk of scriptStream(way, script, args, judge, options)) {
+        bytes += chunk.length
+        if (bytes > mostAnswer) throw tooMuch(way.name)
+        chunks.push(chunk)
+      }
       return { ...outcome, stdout: Buffer.concat(chunks) }
     },
     close: () => way.close(),
   }
+}
+
+function tooMuch(name: string): HostError {
+  return new HostError(
+    `${name} answered with more than ${mostAnswer / 2 ** 20} MiB where a short answer is expected: it was cut off. Somebody may be playing with that machine, ` +
+      'or a folder there holds millions of files: look at it',
+  )
 }

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { execa } from 'execa'
+import { toolEnvironment } from '../hosts/environment.ts'
 
 /**
  * Remembers the mode, owner, access lists, attributes and times of folders in an unpacked tree, which lose their times as soon as something is moved out of
@@ -23,7 +24,7 @@ export async function keepDirectories(tree: string, folders: readonly string[]):
       '--no-unquote',
       '--files-from=-',
     ],
-    { input: list, env: { LC_ALL: 'C' } },
+    { input: list, ...toolEnvironment() },
   )
   return file
 }
@@ -34,7 +35,7 @@ export async function restoreDirectories(file: string | undefined, root: string)
   await execa(
     'tar',
     ['--extract', '--file', file, '--directory', root, '--preserve-permissions', ...asTheyAre],
-    { stdin: 'ignore', env: { LC_ALL: 'C' } },
+    { stdin: 'ignore', ...toolEnvironment() },
   )
   await rm(file)
 }

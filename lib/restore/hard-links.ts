@@ -1,5 +1,6 @@
 import { link, lstat, rename } from 'node:fs/promises'
 import { execa } from 'execa'
+import { toolEnvironment } from '../hosts/environment.ts'
 import { about, bytes } from './bytes.ts'
 import { hasSameContent } from './compare.ts'
 
@@ -13,6 +14,7 @@ export interface HardLinks {
 export async function hardLinksIn(tree: string): Promise<HardLinks[]> {
   const { stdout } = await execa('find', [tree, '-type', 'f', '-links', '+1', '-printf', '%i %P\\0'], {
     stdin: 'ignore',
+    ...toolEnvironment(),
     encoding: 'latin1',
     maxBuffer: 1 << 30,
   })

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { execa } from 'execa'
+import { toolEnvironment } from '../hosts/environment.ts'
 import { printable, utf8 } from './bytes.ts'
 
 /** A member of an unpacked tree that no backup of ours holds. */
@@ -19,6 +20,7 @@ export async function strangeMembers(tree: string, base: string): Promise<Strang
   const links = ['-type', 'l', '-printf', 'link %P\\0%l\\0']
   const { stdout } = await execa('find', [tree, ...devices, '-o', ...links], {
     stdin: 'ignore',
+    ...toolEnvironment(),
     encoding: 'latin1',
     maxBuffer: 1 << 30,
   })
@@ -41,6 +43,7 @@ export async function strangeMembers(tree: string, base: string): Promise<Strang
 export async function withoutRights(tree: string): Promise<void> {
   await execa('find', [tree, '-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'], {
     stdin: 'ignore',
+    ...toolEnvironment(),
   })
 }
 

@@ -1,5 +1,6 @@
 import { rename } from 'node:fs/promises'
 import { execa } from 'execa'
+import { toolEnvironment } from '../hosts/environment.ts'
 import { CannotUnpack } from './bad-archive.ts'
 import { bytes, latin1, utf8 } from './bytes.ts'
 
@@ -20,7 +21,7 @@ export async function move(from: string, to: string): Promise<void> {
           `${utf8(name)} lies on another file system and has a name that is not UTF-8: move it by hand`,
         )
     }
-    await execa('cp', ['-a', '--', utf8(from), utf8(to)], { stdin: 'ignore' })
-    await execa('rm', ['-rf', '--', utf8(from)], { stdin: 'ignore' })
+    await execa('cp', ['-a', '--', utf8(from), utf8(to)], { stdin: 'ignore', ...toolEnvironment() })
+    await execa('rm', ['-rf', '--', utf8(from)], { stdin: 'ignore', ...toolEnvironment() })
   }
 }

@@ -1,10 +1,11 @@
-import { readFile, rename, unlink } from 'node:fs/promises'
+import { readFile, rename, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { recordName } from '../naming.ts'
 import { readRecord } from '../record.ts'
 import { commitOver, syncFolder, writePartial } from './partial.ts'
 import { digestPastCache } from './read-back.ts'
+import { mostSmallBytes } from './small-text.ts'
 
 /**
  * Puts an archive and its record in place as a pair, though only single files can be renamed: the new record first
@@ -32,8 +33,9 @@ export async function placePair(
 /** Finishes or undoes a pair that was cut off half-way: of the two records the one that fits the archive stays. */
 export async function mendPair(archive: string): Promise<void> {
   const next = nextRecord(archive)
-  const text = await ifThere(readFile(next, 'utf8'))
-  if (text === undefined) return
+  const size = (await ifThere(stat(next)))?.size
+  if (size === undefined) return
+  const text = size > mostSmallBytes ? '' : await readFile(next, 'utf8')
   const held = await ifThere(digestPastCache(archive))
   if (held !== undefined && held.sha256 === readRecord(text)?.sha256) await rename(next, recordName(archive))
   else await unlink(next)

@@ -3,6 +3,7 @@ import { messageOf } from '../message.ts'
 import { recordName } from '../naming.ts'
 import { type ArchiveRecord, readRecord } from '../record.ts'
 import { S3Failure } from '../stores/s3-failure.ts'
+import { mostSmallBytes } from '../stores/small-text.ts'
 import { type AppendOnlyStore, NoSuchKey, rotates } from '../stores/store.ts'
 import { type Archive, lookAgain, type Shelf } from './archives.ts'
 import type { Budget } from './budget.ts'
@@ -91,8 +92,6 @@ function isRefusal(error: unknown): boolean {
   return error instanceof S3Failure && error.status === 403
 }
 
-const mostRecordBytes = 16 << 20
-
 /** Undefined for a key that is not there. */
 async function textOf(store: AppendOnlyStore, key: string): Promise<string | undefined> {
   try {
@@ -101,7 +100,7 @@ async function textOf(store: AppendOnlyStore, key: string): Promise<string | und
     for await (const chunk of unlessStalled(await store.open(key), `${store.name}: ${key}`)) {
       chunks.push(chunk)
       bytes += chunk.length
-      if (bytes > mostRecordBytes) break
+      if (bytes > mostSmallBytes) break
     }
     return Buffer.concat(chunks).toString()
   } catch (error) {

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { bash } from '../bash.ts'
+import { boundMemory } from '../capture/compressor.ts'
 import { matcher } from '../capture/pattern.ts'
+import { errorLines } from '../hosts/lines.ts'
 
 /** What the bytes of an archive say of themselves. */
 export interface Inside {
@@ -34,10 +35,12 @@ export function examine(mustHave: readonly string[]): Examination {
   child.stdin.on('error', () => {})
   const patterns = new Map(mustHave.map((pattern) => [pattern, matcher(pattern)]))
   let members = 0
-  createInterface(child.stdout).on('line', (line) => {
+  const lines = errorLines((line) => {
     members++
     for (const [pattern, matches] of patterns) if (matches.test(`/${line}`)) patterns.delete(pattern)
+    return true
   })
+  child.stdout.on('data', (chunk) => lines.push(chunk))
   let said = ''
   child.stderr.on('data', (data) => {
     said = (said + data).slice(-10_000)
@@ -75,6 +78,6 @@ function judge(said: string): { gzip?: string; tar?: string } {
 const script = `
 gzip -dc |
   tee >(tail -c 1024 | tr -d '\\0' | wc -c | sed 's/^/ending /' >&2) |
-  { tar -tf -; code=$?; cat >/dev/null; exit $code; }
+  { (${boundMemory}; exec tar -tf -); code=$?; cat >/dev/null; exit $code; }
 echo "codes \${PIPESTATUS[*]}" >&2
 `

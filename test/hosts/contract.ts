@@ -115,6 +115,14 @@ export function hostContract(kind: string, host: () => Host) {
       }
     })
 
+    test('an answer that does not end is cut off, with all that sends it', async () => {
+      const mark = newMark()
+      const call = host().run(`bash -c 'yes; true' "$1"`, [mark])
+      await expect(call).rejects.toThrow(/answered with more than 128 MiB where a short answer is expected/)
+      await expect(call).rejects.toThrow(HostError)
+      await expectNoneLeft(mark)
+    })
+
     test('many scripts at once each get their own answer', async () => {
       const numbers = Array.from({ length: 14 }, (_, n) => String(n))
       const answers = await Promise.all(numbers.map((n) => host().run('sleep 0.2; printf %s "$1"', [n])))

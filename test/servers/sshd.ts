@@ -21,8 +21,8 @@ export interface Sshd {
   stop(): Promise<void>
 }
 
-/** A real OpenSSH server on a loopback port, for the given users of this machine, who log in with a key made here. Needs root. */
-export async function startSshd(users: string[]): Promise<Sshd> {
+/** A real OpenSSH server on a loopback port, for the given users of this machine, who log in with a key made here; `more` is added to its configuration. Needs root. */
+export async function startSshd(users: string[], more = ''): Promise<Sshd> {
   const folder = mkdtempSync(join(tmpdir(), 'sshd-'))
   chmodSync(folder, 0o755)
   const file = (name: string) => join(folder, name)
@@ -32,7 +32,7 @@ export async function startSshd(users: string[]): Promise<Sshd> {
   mkdirSync(file('home'))
   const port = await freePort()
   writeFileSync(file('known_hosts'), `[127.0.0.1]:${port} ${readFileSync(file('host_key.pub'), 'utf8')}`)
-  writeFileSync(file('sshd_config'), serverConfig(port, folder))
+  writeFileSync(file('sshd_config'), more + serverConfig(port, folder))
   // sshd wants this empty folder. Each sshd of the machine may be using it, so it stays.
   mkdirSync('/run/sshd', { recursive: true, mode: 0o755 })
 

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { examine, type Inside } from '../../lib/verify/examine.ts'
+import { tarOf } from '../restore/tar-writer.ts'
 
 let folder: string
 let tar: Buffer
@@ -82,4 +83,12 @@ test.each<[string, () => Buffer, RegExp]>([
   const found = await inside(gzipSync(content()))
   expect(found.gzip).toBeUndefined()
   expect(found.tar).toMatch(said)
+})
+
+test('a few KB that unpack to a name of gigabytes are no whole tar, and do not fill the memory', async () => {
+  // tar makes room for all of a name before it reads it.
+  for (const type of ['long name', 'extended headers'] as const) {
+    const bomb = tarOf({ name: 'x', type, size: 8 ** 11 - 1 }, { name: 'a', content: 'x' })
+    expect((await inside(gzipSync(bomb))).tar, type).toMatch(/memory exhausted/)
+  }
 })
