@@ -1,4 +1,3 @@
-import { text } from 'node:stream/consumers'
 import {
   archiveOfRecord,
   compareStamps,
@@ -8,6 +7,7 @@ import {
   stampTime,
 } from './naming.ts'
 import { type ArchiveRecord, readRecord } from './record.ts'
+import { readSmall } from './stores/small-text.ts'
 import type { AppendOnlyStore, Entry } from './stores/store.ts'
 
 /** A dated archive of one item in one store, or the record of one whose archive is gone. */
@@ -77,7 +77,7 @@ export async function findLatest(
 /** Reads the record of a copy. Undefined when it has none, or one that cannot be read or is another archive's. */
 export async function readCopy(store: AppendOnlyStore, copy: Copy): Promise<KnownCopy | undefined> {
   if (copy.recordKey === undefined) return undefined
-  return knownCopy(copy, await text(await store.open(copy.recordKey)))
+  return knownCopy(copy, await readSmall(store, copy.recordKey))
 }
 
 /** The same with the text of its record at hand. */

@@ -2,12 +2,12 @@ import { createHash, type Hash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { chmod, lstat, mkdir, rename, rm, stat, statfs, symlink, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import type { RestoreSource } from '../inventory.ts'
 import { messageOf } from '../message.ts'
 import { recordName } from '../naming.ts'
 import { readRecord } from '../record.ts'
+import { readSmall } from '../stores/small-text.ts'
 import { type AppendOnlyStore, NoSuchKey } from '../stores/store.ts'
 import type { ItemOutcome } from './report.ts'
 
@@ -211,7 +211,7 @@ async function digestInto(hash: Hash, file: string, bytes: number): Promise<void
 
 async function digestOnRecord(store: AppendOnlyStore, key: string): Promise<string | undefined> {
   try {
-    return readRecord(await text(await store.open(recordName(key))))?.sha256
+    return readRecord(await readSmall(store, recordName(key)))?.sha256
   } catch (error) {
     if (error instanceof NoSuchKey) return undefined
     throw error

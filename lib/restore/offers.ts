@@ -1,4 +1,3 @@
-import { text } from 'node:stream/consumers'
 import { type Copy, findLatest, listCopies, readCopy } from '../copies.ts'
 import type { BucketName, Item } from '../inventory.ts'
 import { messageOf } from '../message.ts'
@@ -6,6 +5,7 @@ import { stampTime } from '../naming.ts'
 import { folderOf } from '../plan.ts'
 import { readRecord } from '../record.ts'
 import type { Offer } from '../restore-order.ts'
+import { readSmall } from '../stores/small-text.ts'
 import type { AppendOnlyStore } from '../stores/store.ts'
 import type { ArchiveSource } from './sources.ts'
 
@@ -96,10 +96,7 @@ async function undated(store: AppendOnlyStore, folder: string, item: string, she
   const offer: Offer = { ...shelf, key, kind: 'latest', time: modified, bytes }
   if (bytes < leastBytes) return [{ ...offer, flaw: `has ${bytes} bytes, which is an archive of nothing` }]
   if (recordKey === undefined) return [offer]
-  const record = await store
-    .open(recordKey)
-    .then(text)
-    .then(readRecord, () => undefined)
+  const record = await readSmall(store, recordKey).then(readRecord, () => undefined)
   if (record === undefined || (!key.endsWith(`/${record.archive}`) && key !== record.archive))
     return [{ ...offer, flaw: 'has a record that cannot be read or speaks of another file' }]
   return [{ ...offer, record }]

@@ -1,5 +1,5 @@
-import { text } from 'node:stream/consumers'
 import { messageOf } from '../message.ts'
+import { readSmall } from '../stores/small-text.ts'
 import { type AppendOnlyStore, NoSuchKey } from '../stores/store.ts'
 import type { SeenFile } from './seen.ts'
 
@@ -20,7 +20,7 @@ export async function readObjects(
   const reader = async () => {
     for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
       try {
-        texts.set(key, await text(await store.open(key)))
+        texts.set(key, await readSmall(store, key))
       } catch (error) {
         if (!(error instanceof NoSuchKey)) throw new Error(messageOf(error), { cause: error })
       }
