@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { S3Client } from '@aws-sdk/client-s3'
+import { boundAnswers } from './s3-answer.ts'
 import { failureOf, type Place, type S3Failure } from './s3-failure.ts'
 import { guard } from './s3-guard.ts'
 
@@ -119,7 +120,10 @@ async function loadClients(access: S3Access, name: string, patience: Patience): 
   const sdk = await import('@aws-sdk/client-s3')
   const client = makeClient(sdk, access, patience, patience.idleMs)
   const silent = makeClient(sdk, access, patience, patience.requestMs)
-  for (const each of [client, silent]) guard(each, name)
+  for (const each of [client, silent]) {
+    guard(each, name)
+    boundAnswers(each, patience.requestMs)
+  }
   return { client, silent, sdk }
 }
 

@@ -1,3 +1,4 @@
+import { printable } from '../cli/printable.ts'
 import { StoreError } from './store.ts'
 
 /** A request to an object store failed. `transient`: the same request may succeed later. */
@@ -27,12 +28,14 @@ export function failureOf(error: unknown, place: Place, what: string): S3Failure
   if (error instanceof S3Failure) return error
   const { name, message, code: systemCode, Code, $metadata, $response } = error as SdkError
   const status = $metadata?.httpStatusCode ?? $response?.statusCode
-  const code = Code ?? systemCode ?? (name === 'Error' ? 'unknown' : name)
+  const code = String(Code ?? systemCode ?? (name === 'Error' ? 'unknown' : name))
   const why = [status, code === 'UnknownError' ? undefined : code, oneLine(message, code)]
   const serverTime = $response?.headers?.date
   const advice = adviceFor(code, status, place, serverTime)
   return new S3Failure(
-    `${place.name}: could not ${what}: ${why.filter(Boolean).join(' ')}${advice === '' ? '' : `. ${advice}`}`,
+    printable(
+      `${place.name}: could not ${what}: ${why.filter(Boolean).join(' ')}${advice === '' ? '' : `. ${advice}`}`,
+    ),
     code,
     status,
     status === undefined || status === 200
@@ -85,7 +88,7 @@ function adviceFor(
   if (code === 'RequestTimeTooSkewed') {
     return (
       `The clocks differ: this machine says ${new Date().toISOString()}, the server ` +
-      `${serverTime === undefined ? 'another time' : new Date(serverTime).toISOString()}. ` +
+      `${isTime(serverTime) ? new Date(serverTime).toISOString() : 'another time'}. ` +
       `Set this machine's clock (timedatectl set-ntp true), then run again: names and records are made from it`
     )
   }
@@ -120,6 +123,10 @@ function adviceFor(
   if (status !== undefined && status >= 500) return 'The server has trouble of its own: run again later'
   if (status === 429) return 'The server asks for fewer requests: run again later'
   return ''
+}
+
+function isTime(text: string | undefined): text is string {
+  return text !== undefined && !Number.isNaN(Date.parse(text))
 }
 
 /** The server's message without what the code says already, on one line. The SDK's own advice is left out. */

@@ -1,3 +1,5 @@
+import type { _Object } from '@aws-sdk/client-s3'
+import { printable } from '../cli/printable.ts'
 import type { Connection } from './s3-client.ts'
 import { S3Failure } from './s3-failure.ts'
 import type { Entry } from './store.ts'
@@ -26,18 +28,46 @@ export async function lookUp(connection: Connection, key: string): Promise<Found
 
 /** Every object whose key starts with `prefix`, in the order of the server: by the bytes of the key. */
 export async function* listAll(connection: Connection, prefix: string): AsyncGenerator<Entry> {
+  const tokens = new Set<string>()
   let token: string | undefined
   do {
     const page = await listPage(connection, prefix, token)
-    for (const { Key, Size, LastModified } of page.Contents ?? []) {
-      yield {
-        key: (Key ?? '').slice(connection.path('').length),
-        bytes: Size ?? 0,
-        modified: LastModified ?? new Date(0),
-      }
+    for (const object of page.Contents ?? []) {
+      const entry = entryOf(connection, prefix, object)
+      // The folder itself, as some consoles make it.
+      if (entry.key !== '') yield entry
     }
     token = page.IsTruncated ? page.NextContinuationToken : undefined
+    if (page.IsTruncated && (!token || tokens.has(token)))
+      throw notAListing(connection, prefix, 'it goes on, and does not say where')
+    tokens.add(token ?? '')
   } while (token !== undefined)
+}
+
+/** Of a server that answers with anything else, nothing can be believed, least of all that something is not there. */
+function entryOf(connection: Connection, prefix: string, { Key, Size, LastModified }: _Object): Entry {
+  if (!Key?.startsWith(connection.path(prefix)))
+    throw notAListing(
+      connection,
+      prefix,
+      `it holds ${printable(JSON.stringify(Key ?? ''))}, which was not asked for`,
+    )
+  if (!Number.isSafeInteger(Size) || (Size as number) < 0)
+    throw notAListing(connection, prefix, `it gives ${printable(Key)} a size of ${Size} bytes`)
+  return {
+    key: Key.slice(connection.path('').length),
+    bytes: Size as number,
+    modified: LastModified ?? new Date(0),
+  }
+}
+
+function notAListing({ name }: Connection, prefix: string, why: string): S3Failure {
+  return new S3Failure(
+    `${name}: the answer to a listing of ${prefix || 'its objects'} makes no sense: ${why}. Ask the provider, or see what stands between`,
+    'StrangeListing',
+    undefined,
+    false,
+  )
 }
 
 export function listPage(connection: Connection, prefix: string, token?: string, atMost?: number) {

@@ -6,6 +6,7 @@ import type { Connection } from './s3-client.ts'
 import { probeFolder } from './s3-condition.ts'
 import { S3Failure } from './s3-failure.ts'
 import { lookUp } from './s3-lookup.ts'
+import { strangeAnswer } from './s3-read.ts'
 import { KeyExists, StoreError } from './store.ts'
 
 /**
@@ -46,8 +47,13 @@ export async function probeMultipart(store: S3Store): Promise<'created' | 'there
 /** Whether the server gives the end of the probe object, from within its second part on, when that is asked for. */
 export async function probeRange(store: S3Store): Promise<boolean> {
   const from = 2 * multipartProbe.partBytes - 1000
-  const stored = await buffer(await store.open(multipartProbe.key, from))
-  return stored.equals(probeContent().subarray(from))
+  try {
+    const stored = await buffer(await store.open(multipartProbe.key, from))
+    return stored.equals(probeContent().subarray(from))
+  } catch (error) {
+    if (error instanceof S3Failure && error.code === strangeAnswer) return false
+    throw error
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ export async function read(connection: Connection, key: string, from = 0, to?: n
   const first = await get(connection, key, from, to)
   if (first === undefined) return Readable.from([])
   let current = first.body
+  const tooLong = strange(connection, key, 'it gives more bytes than it said')
 
   async function* bytes(): AsyncGenerator<Buffer> {
     let position = from
@@ -19,6 +20,7 @@ export async function read(connection: Connection, key: string, from = 0, to?: n
       try {
         for await (const chunk of current) {
           position += chunk.length
+          if (position > (first?.end ?? 0)) throw tooLong
           failures = 0
           yield chunk
         }
@@ -30,6 +32,7 @@ export async function read(connection: Connection, key: string, from = 0, to?: n
           true,
         )
       } catch (error) {
+        if (error === tooLong) throw error
         if (++failures >= connection.patience.attempts) throw brokenOff(connection, key, position, error)
         await pause(connection.patience, failures)
         const rest = await get(connection, key, position, first?.end, first?.etag)
@@ -71,17 +74,30 @@ async function get(
         }),
       ),
     )
-    return {
-      body: answer.Body as Readable,
-      end: from + (answer.ContentLength ?? 0),
-      etag: answer.ETag,
-    }
+    const { Body, ContentLength, ContentRange, ETag } = answer
+    if (ContentLength === undefined) throw strange(connection, key, 'it does not say how long it is')
+    if (from > 0 && !ContentRange?.startsWith(`bytes ${from}-`))
+      throw strange(connection, key, `asked for what comes from byte ${from} on, it gives something else`)
+    return { body: Body as Readable, end: from + ContentLength, etag: ETag }
   } catch (error) {
     if (error instanceof S3Failure && error.status === 416) return undefined
     if (error instanceof S3Failure && error.status === 404 && error.code !== 'NoSuchBucket')
       throw new NoSuchKey(connection.name, key, { cause: error })
     throw error
   }
+}
+
+/** The code of a failure to read from a server that gives something else than was asked for. */
+export const strangeAnswer = 'StrangeAnswer'
+
+/** To ask again would bring the same, and for ever. */
+function strange(connection: Connection, key: string, why: string): S3Failure {
+  return new S3Failure(
+    `${connection.name}: the answer to reading ${key} makes no sense: ${why}. Ask the provider, or see what stands between`,
+    strangeAnswer,
+    undefined,
+    false,
+  )
 }
 
 function brokenOff(connection: Connection, key: string, position: number, cause: unknown): S3Failure {

@@ -1,9 +1,9 @@
-import { text } from 'node:stream/consumers'
 import { type Item, items } from '../inventory.ts'
 import { recordName } from '../naming.ts'
 import { readRecord } from '../record.ts'
 import { selectStored } from '../select.ts'
 import type { Settings } from '../settings.ts'
+import { smallText } from '../stores/small-text.ts'
 import type { Archive, Shelf } from './archives.ts'
 import { type StoreView, surveyStore } from './survey.ts'
 
@@ -54,7 +54,7 @@ export function findElsewhere(settings: Settings): FindElsewhere {
 
 async function isContent({ store }: Shelf, { key }: Archive, sha256: string): Promise<boolean> {
   try {
-    return readRecord(await text(await store.open(recordName(key))))?.sha256 === sha256
+    return readRecord((await smallText(store, recordName(key))) ?? '')?.sha256 === sha256
   } catch {
     return false
   }

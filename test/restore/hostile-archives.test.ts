@@ -13,6 +13,7 @@ import { baseOf, depthOf } from '../../lib/restore/mapping.ts'
 import { putInPlace } from '../../lib/restore/put-in-place.ts'
 import { withStaging } from '../../lib/restore/staging.ts'
 import { unpack } from '../../lib/restore/unpack.ts'
+import { tries } from '../fuzz/tries.ts'
 import { inspect } from './inspect.ts'
 import { type Member, memberTypes, tarOf } from './tar-writer.ts'
 
@@ -187,7 +188,7 @@ test('whatever members an archive has, nothing changes but what its item may cha
         expect(surroundings()).toBe(before)
       },
     ),
-    { numRuns: Number(process.env.FUZZ_RUNS ?? 40), seed: Number(process.env.FUZZ_SEED ?? 4) },
+    tries(40),
   )
   expect(Math.min(outcomes.restored, outcomes.refused), JSON.stringify(outcomes)).toBeGreaterThan(2)
 }, 600_000)

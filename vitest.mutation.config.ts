@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config'
+
+/** The fast tests of the modules that stryker.config.json mutates: no command is run, no server started. */
+export default defineConfig({
+  test: {
+    include: [
+      'test/{naming,record,retention,rotation,copies,select,plan,restore-order,settings,shutdown,time}.test.ts',
+      'test/capture/pattern.test.ts',
+      'test/restore/{hard-links,mapping,newer,plan,request}.test.ts',
+      'test/status/{age,assess,cell-findings,growth,schedule,wanted}.test.ts',
+      'test/verify/{budget,order}.test.ts',
+    ],
+    testTimeout: 60_000,
+  },
+})
