@@ -7,6 +7,8 @@ export interface Manual {
   /** When and how to use it. */
   description: string
   flags: readonly Flag[]
+  /** How it is started, where that is not `tsx scripts/<command>.ts [flags]`. */
+  usage?: string
   examples: readonly { command: string; what: string }[]
   settings: readonly string[]
   exits: readonly { code: number; what: string }[]
@@ -19,7 +21,7 @@ export function helpText(manual: Manual): string {
   )
   return [
     `${manual.command}: ${manual.summary}`,
-    section('Usage', `  tsx scripts/${manual.command}.ts [flags]`),
+    section('Usage', `  ${manual.usage ?? `tsx scripts/${manual.command}.ts [flags]`}`),
     paragraphs(manual.description),
     section('Flags', table(flags)),
     section('Examples', manual.examples.map(({ command, what }) => `  ${what}:\n    ${command}`).join('\n')),

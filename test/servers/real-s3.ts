@@ -38,6 +38,9 @@ export interface RealRequest {
   operation: string
   key: string
   status: number
+  /** Bytes of its body and of the answer's, where the server says so (MinIO). */
+  received?: number
+  sent?: number
 }
 
 /** The servers that .ci/install-s3 builds. */
@@ -65,7 +68,13 @@ async function startMinio(buckets: string[]): Promise<RealS3> {
   const audit = createHttpServer(async (request, response) => {
     const { api } = (await json(request)) as { api?: Audited }
     if (api?.name !== undefined) {
-      requests.push({ operation: api.name, key: api.object ?? '', status: api.statusCode ?? 0 })
+      requests.push({
+        operation: api.name,
+        key: api.object ?? '',
+        status: api.statusCode ?? 0,
+        received: api.rx ?? 0,
+        sent: api.tx ?? 0,
+      })
     }
     response.end()
   })
@@ -119,6 +128,8 @@ interface Audited {
   name?: string
   object?: string
   statusCode?: number
+  rx?: number
+  tx?: number
 }
 
 async function assumeRole(endpoint: string, port: number, actions: readonly string[]): Promise<Keys> {

@@ -1,0 +1,89 @@
+import { CreateBucketCommand, DeleteBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { buckets } from '../../../lib/inventory.ts'
+import { ownerOf } from '../../real/buckets.ts'
+import { type RealS3, realS3Servers } from '../../servers/real-s3.ts'
+import type { Weight } from './race.ts'
+
+export type ObjectServer = Awaited<ReturnType<typeof startObjectServer>>
+
+/** A real S3 server (MinIO), with what this project and others need to reach it, and a fresh bucket for every run. */
+export async function startObjectServer() {
+  const server = (await realS3Servers.MinIO?.([])) as RealS3
+  const { endpoint, region, root } = server
+  const client = new S3Client({ endpoint, region, forcePathStyle: true, credentials: root })
+  const owner = ownerOf(server)
+  let before = { received: 0, sent: 0 }
+
+  /** What has come in and gone out, as the server counts it. */
+  async function traffic() {
+    const requests = await server.log()
+    const sum = (of: 'received' | 'sent') =>
+      requests.reduce((total, request) => total + (request[of] ?? 0), 0)
+    return { received: sum('received'), sent: sum('sent') }
+  }
+
+  return {
+    endpoint,
+    close: () => {
+      client.destroy()
+      owner.close()
+      return server.close()
+    },
+
+    /** An empty bucket, in which the traffic is counted from now on when `counted`. */
+    async fresh(bucket: string, counted = false): Promise<void> {
+      await client.send(new CreateBucketCommand({ Bucket: bucket }))
+      if (counted) before = await traffic()
+    },
+
+    /** What lies in a bucket, and what it cost to bring it there. */
+    async weigh(bucket: string): Promise<Weight> {
+      const objects = await owner.list(bucket)
+      const { received } = await traffic()
+      return {
+        storedBytes: [...objects.values()].reduce((sum, { bytes }) => sum + bytes, 0),
+        sentBytes: received - before.received,
+      }
+    },
+
+    /** Away with a bucket and all that lies in it. */
+    async drop(bucket: string): Promise<void> {
+      const command = new DeleteBucketCommand({ Bucket: bucket })
+      command.middlewareStack.add(
+        (next) => (args) => {
+          const { headers } = args.request as { headers: Record<string, string> }
+          headers['x-minio-force-delete'] = 'true'
+          return next(args)
+        },
+        { step: 'build', name: 'withAllThatLiesInIt' },
+      )
+      await client.send(command)
+    },
+
+    /** This project's settings, with one bucket for everything. `prefix`: R2 or HETZNER. */
+    settings: (prefix: 'R2' | 'HETZNER', bucket: string): Record<string, string> => ({
+      [`${prefix}_ENDPOINT`]: endpoint,
+      [`${prefix}_ACCESS_KEY_ID`]: root.accessKeyId,
+      [`${prefix}_SECRET_ACCESS_KEY`]: root.secretAccessKey,
+      // Both object stores have the same names of buckets.
+      ...Object.fromEntries(Object.values(buckets).map(({ setting }) => [setting, bucket])),
+    }),
+
+    /** What the others read: S3 is the endpoint, `s3:` the remote of rclone. */
+    env: {
+      S3: endpoint,
+      AWS_ACCESS_KEY_ID: root.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: root.secretAccessKey,
+      AWS_DEFAULT_REGION: region,
+      AWS_REGION: region,
+      AWS_EC2_METADATA_DISABLED: 'true',
+      RCLONE_CONFIG: '/dev/null',
+      RCLONE_CONFIG_S3_TYPE: 's3',
+      RCLONE_CONFIG_S3_PROVIDER: 'Minio',
+      RCLONE_CONFIG_S3_ENDPOINT: endpoint,
+      RCLONE_CONFIG_S3_REGION: region,
+      RCLONE_CONFIG_S3_ACCESS_KEY_ID: root.accessKeyId,
+      RCLONE_CONFIG_S3_SECRET_ACCESS_KEY: root.secretAccessKey,
+    },
+  }
+}
