@@ -15,7 +15,7 @@ it('what the system refuses is told in its words, without a stack', async () => 
   const preload = path.resolve(import.meta.dirname, '../faults/fault-at.mjs')
   const env = {
     NODE_OPTIONS: `--import=${preload}`,
-    FAULT_AT: JSON.stringify({ below: [root], at: 0, how: 'ENOSPC' }),
+    FAULT_AT: JSON.stringify({ below: [root], at: 2, how: 'ENOSPC' }),
   }
   const run = await verda.restore(['--yes', '--only', 'ufw', '--root', root], { env })
   expect(run.code).toBe(1)

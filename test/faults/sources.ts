@@ -43,7 +43,7 @@ export const sources: Record<string, SourceOf> = {
 
 /**
  * What files are, as one digest: path, kind, mode, time of change and content of everything below the paths. Two trees
- * with the same digest hold the same.
+ * with the same digest hold the same. A folder's own time is left out: another item that is restored into it moves it.
  */
 export function stateOf(root: string, { paths, without = [], timeless }: Omit<SourceOf, 'host'>): string {
   const lines: string[] = []
@@ -55,7 +55,8 @@ export function stateOf(root: string, { paths, without = [], timeless }: Omit<So
     const mode = (Number(about.mode) & 0o7777).toString(8)
     const kind = about.isDirectory() ? 'd' : about.isSymbolicLink() ? 'l' : 'f'
     const content = kind === 'f' ? sha256(readFileSync(file)) : kind === 'l' ? readlinkSync(file) : ''
-    lines.push([name, kind, mode, timeless ? '' : about.mtimeNs, content].join('\0'))
+    const time = timeless || kind === 'd' ? '' : about.mtimeNs
+    lines.push([name, kind, mode, time, content].join('\0'))
     if (kind === 'd') for (const entry of readdirSync(file).sort()) visit(path.join(name, entry))
   }
   for (const each of paths) visit(each)

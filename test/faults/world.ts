@@ -27,8 +27,9 @@ export interface WorldOptions {
   mounts: boolean
 }
 
-/** How large the share and Mello's disk are, in KiB. */
+/** How large the share and Mello's disk are, in KiB and in files. */
 const diskKiB = 96 * 1024
+const diskFiles = 100_000
 
 /**
  * The small workshop of the tests, for many rounds: its sources change, the real scripts run, and of every moment at which one ran
@@ -208,7 +209,14 @@ const firstContent: Random = {
 }
 
 function mount(folder: string): void {
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskKiB}k,mode=755`, 'tmpfs', folder])
+  execFileSync('mount', [
+    '-t',
+    'tmpfs',
+    '-o',
+    `size=${diskKiB}k,nr_inodes=${diskFiles},mode=755`,
+    'tmpfs',
+    folder,
+  ])
 }
 
 /** Makes a disk of the world smaller, or other than it was; `size` and `nr_inodes` take what `mount` takes. */
@@ -216,4 +224,4 @@ export function remount(folder: string, options: string): void {
   execFileSync('mount', ['-o', `remount,${options}`, folder], { stdio: 'pipe' })
 }
 
-export const wholeDisk = `size=${diskKiB}k,nr_inodes=0,rw`
+export const wholeDisk = `size=${diskKiB}k,nr_inodes=${diskFiles},rw`

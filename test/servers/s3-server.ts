@@ -172,5 +172,6 @@ async function breakOffHalfWay(from: IncomingMessage): Promise<void> {
     bytes += chunk.length
     if (bytes >= half) break
   }
-  from.destroy()
+  // A request that came whole in one piece is no longer tied to its connection.
+  from.socket.destroy()
 }

@@ -21,7 +21,6 @@ export const diskFull: Kind = {
       remount(disk, inodes ? `nr_inodes=${files - ffree + random.below(4)}` : `size=${(used + pages) * 4}k`)
     }
     try {
-      if (inodes) remount(disk, 'nr_inodes=100000')
       if (delay === 0) fill()
       const run = round.run({
         onStart: () =>
