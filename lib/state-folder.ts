@@ -1,4 +1,5 @@
-import { mkdir, open, rename } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
 
@@ -15,13 +16,33 @@ export function stateFolder(xdgStateHome: string | undefined): string {
 /** Puts a file into the state folder, whole or not at all: a power cut leaves the one before it. */
 export async function writeState(file: string, text: string): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
+  await removeLeftOver(file)
   const partial = `${file}.${process.pid}`
-  const handle = await open(partial, 'w', 0o600)
   try {
-    await handle.writeFile(text)
-    await handle.sync()
-  } finally {
-    await handle.close()
+    const handle = await open(partial, 'w', 0o600)
+    try {
+      await handle.writeFile(text)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(partial, file)
+  } catch (error) {
+    await unlink(partial).catch(() => {})
+    throw error
   }
-  await rename(partial, file)
+}
+
+/** What killed runs had begun to write. */
+async function removeLeftOver(file: string): Promise<void> {
+  const names = await readdir(path.dirname(file)).catch(() => [])
+  for (const name of names) {
+    const [, pid] = name.startsWith(`${path.basename(file)}.`) ? (/\.(\d+)$/.exec(name) ?? []) : []
+    if (pid !== undefined && !isAlive(Number(pid)))
+      await unlink(path.join(path.dirname(file), name)).catch(() => {})
+  }
+}
+
+function isAlive(pid: number): boolean {
+  return existsSync(`/proc/${pid}`)
 }

@@ -28,7 +28,14 @@ async function showHelp(manual: Manual): Promise<number> {
 }
 
 function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  if (!(error instanceof Error)) return String(error)
+  return isOfSystem(error) ? error.message : (error.stack ?? error.message)
+}
+
+/** A disk that is full or fails is no defect of this program: `EIO: i/o error, open '/mnt/sfs/…'`. */
+function isOfSystem(error: Error): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  return code !== undefined && syscall !== undefined
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

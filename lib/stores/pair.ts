@@ -23,11 +23,13 @@ export async function placePair(
   await commitOver(text.path, next)
   try {
     await commitArchive()
+    await commitOver(next, recordName(archive))
   } catch (error) {
-    await unlink(next).catch(() => {})
+    // The archive may have got its name before that failed, and be the only copy of its day: then its record goes with it. What cannot be mended
+    // now is mended by the next run.
+    await mendPair(archive).catch(() => {})
     throw error
   }
-  await commitOver(next, recordName(archive))
 }
 
 /** Finishes or undoes a pair that was cut off half-way: of the two records the one that fits the archive stays. */

@@ -75,7 +75,10 @@ export async function commitNew(partial: string, target: string): Promise<boolea
     if (code === 'EEXIST') return false
     if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code ?? '')) throw error
     if (!(await reserve(target))) return false
-    await rename(partial, target)
+    await rename(partial, target).catch(async (error) => {
+      await unlink(target).catch(() => {})
+      throw error
+    })
   }
   await syncFolder(path.dirname(target))
   return true

@@ -19,6 +19,7 @@ export interface LoggedRequest {
 export type How = number | 'reset' | 'half' | 'stall' | 'lost answer' | 'ignored condition' | 'flipped bit'
 
 export interface Fault {
+  /** `*`: whichever comes. */
   operation: string
   /**
    * - a status: answers so, after having read the body
@@ -32,6 +33,8 @@ export interface Fault {
   how?: How
   /** Done first: what somebody else does meanwhile. */
   meanwhile?(): Promise<unknown>
+  /** Done as soon as the request was handled, before the one who asked can have done anything about the answer. */
+  afterwards?(): void
   /** With a status: the code in the answer. */
   code?: string
   /** How many requests; 1 unless said otherwise. */

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { s3Objects, sortedKeys } from './s3-objects.ts'
+import { type StoredObject, s3Objects, sortedKeys } from './s3-objects.ts'
 import { type Manner, operations } from './s3-operations.ts'
 import {
   type Fault,
@@ -29,10 +29,14 @@ export interface S3Server {
   log: LoggedRequest[]
   /** The next request that fits is spoilt. */
   fail(fault: Fault): void
+  /** No request is spoilt any more; returns how many spoilings were left over. */
+  heal(): number
   /** Puts an object there, as somebody else would have. */
   put(bucket: string, key: string, content: Buffer): Promise<void>
   /** The content of an object, or undefined. */
   content(bucket: string, key: string): Promise<Buffer | undefined>
+  /** An object as it lies there: another one, or another object of this process, is another write. */
+  object(bucket: string, key: string): StoredObject | undefined
   /** Every key of a bucket, in order. */
   keys(bucket: string): string[]
   /** Forgets all unfinished uploads, as R2 does after seven days. */
@@ -60,7 +64,7 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
   const now = () => new Date(Date.now() + (options.clockAheadMs ?? 0))
 
   function faultFor(operation: string): Fault | undefined {
-    const fault = faults.find((fault) => fault.operation === operation && fault.times > 0)
+    const fault = faults.find((fault) => ['*', operation].includes(fault.operation) && fault.times > 0)
     if (fault === undefined || fault.after-- > 0) return undefined
     fault.times -= 1
     return fault
@@ -102,6 +106,7 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
     const operation = operations[request.operation]
     if (operation === undefined) throw new Refusal(501, 'NotImplemented')
     await operation(request, objects, { ...options, now })
+    spoilt?.afterwards?.()
   }
 
   function authenticate(request: Request): void {
@@ -137,6 +142,7 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
     fail(fault) {
       faults.push({ times: 1, after: 0, ...fault })
     },
+    heal: () => faults.splice(0).reduce((sum, { times }) => sum + times, 0),
     async put(bucket, key, content) {
       const { file, bytes, md5 } = await objects.receive(Readable.from([content]))
       const etag = `"${md5.toString('hex')}"`
@@ -148,6 +154,7 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
       const object = objects.buckets.get(bucket)?.get(key)
       return object && buffer(objects.read(object, 0, object.bytes))
     },
+    object: (bucket, key) => objects.buckets.get(bucket)?.get(key),
     keys: (bucket) => sortedKeys(objects, bucket),
     expireUploads: () => objects.uploads.clear(),
     async close() {
@@ -165,5 +172,6 @@ async function breakOffHalfWay(from: IncomingMessage): Promise<void> {
     bytes += chunk.length
     if (bytes >= half) break
   }
-  from.destroy()
+  // A request that came whole in one piece is no longer tied to its connection.
+  from.socket.destroy()
 }

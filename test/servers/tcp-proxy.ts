@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { pipeline } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What stands between a client and a server of this machine: it counts, holds up, takes away. The content goes through as it is. */
+/** What stands between a client and a server of this machine: it counts, holds up, takes away. The content goes through as it is, unless it is spoilt. */
 export interface TcpProxy {
   port: number
   /** Bytes that clients have sent so far, and connections that they have made. */
@@ -17,7 +18,20 @@ export interface TcpProxy {
   meet(head: string, count: number): void
   /** From now on hangs up on whoever comes, as what stands before a server that is down; or no more. */
   hangUp(on: boolean): void
+  /** Once so many more bytes have gone `up` (from clients) or `down` (to them), the connection on which that happens is spoilt, once. */
+  spoil(spoiling: Spoiling): void
+  /** Spoils nothing any more; returns how many spoilings were left over. */
+  heal(): number
+  /** Holds every piece up for so long, in milliseconds. */
+  slow(ms: number): void
   close(): Promise<void>
+}
+
+export interface Spoiling {
+  direction: 'up' | 'down'
+  after: number
+  /** `cut` closes the connection, `reset` ends it without a farewell, `flip` turns one bit of what passes. */
+  how: 'cut' | 'reset' | 'flip'
 }
 
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
@@ -25,6 +39,8 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   let sent = 0
   let connections = 0
   let hangingUp = false
+  let slowMs = 0
+  let spoilings: Spoiling[] = []
   let stalled: { over: Promise<void>; end(): void } | undefined
   let meeting: { head: string; count: number; waiting: (() => void)[] } | undefined
   const watches = new Set<{ at: number; reached(): void }>()
@@ -50,10 +66,33 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     })
   }
 
-  async function* passing(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of chunks) {
-      await pass(chunk)
-      yield chunk
+  /** Ends the connection, or turns a bit, where that is due in this piece. */
+  function spoilt(direction: Spoiling['direction'], chunk: Buffer, client: Socket): Buffer {
+    let piece = chunk
+    for (const spoiling of spoilings.filter((each) => each.direction === direction)) {
+      if (spoiling.after < piece.length) {
+        spoilings = spoilings.filter((each) => each !== spoiling)
+        if (spoiling.how === 'flip') {
+          piece = Buffer.from(piece)
+          piece[spoiling.after] = (piece[spoiling.after] as number) ^ 1
+        } else {
+          piece = piece.subarray(0, spoiling.after)
+          if (spoiling.how === 'reset') client.resetAndDestroy()
+          else client.destroy()
+        }
+      }
+      spoiling.after -= chunk.length
+    }
+    return piece
+  }
+
+  function passing(direction: Spoiling['direction'], client: Socket) {
+    return async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        if (direction === 'up') await pass(chunk)
+        if (slowMs > 0) await sleep(slowMs)
+        yield spoilt(direction, chunk, client)
+      }
     }
   }
 
@@ -68,8 +107,8 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       sockets.add(socket)
       socket.once('close', () => sockets.delete(socket))
     }
-    pipeline(client, passing, target, () => client.destroy())
-    pipeline(target, client, () => target.destroy())
+    pipeline(client, passing('up', client), target, () => client.destroy())
+    pipeline(target, passing('down', client), client, () => target.destroy())
   }
 
   const server = createServer(serve).listen(0, '127.0.0.1')
@@ -101,6 +140,13 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     hangUp(on) {
       hangingUp = on
       if (on) cutAll()
+    },
+    spoil(spoiling) {
+      spoilings.push({ ...spoiling })
+    },
+    heal: () => spoilings.splice(0).length,
+    slow(ms) {
+      slowMs = ms
     },
     async close() {
       const closed = once(server, 'close')

@@ -1,0 +1,171 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { FlagError, type Flags, listOf, parseFlags } from '../../lib/cli/flags.ts'
+import { kinds } from './kinds.ts'
+import type { Kind, Result } from './round.ts'
+import { tableOf } from './table.ts'
+import type { Life } from './world-life.ts'
+
+/** The fault campaign: `npm run faults -- --help` says what it does. */
+
+const flagsKnown = [
+  { name: 'seed', value: 'N', help: 'from which all chance comes; by default 1' },
+  { name: 'runs', value: 'N', help: 'how many faults; by default 100' },
+  {
+    name: 'only-run',
+    value: 'I',
+    help: 'repeats the fault with this number: lives its world from the beginning up to it',
+  },
+  { name: 'kind', value: 'a,b', help: 'only faults of these kinds' },
+  { name: 'workers', value: 'N', help: 'so many worlds at once; by default 1' },
+  { name: 'json', value: 'FILE', help: 'writes what became of each fault into a file' },
+  { name: 'help', help: 'this page' },
+]
+
+/** Rounds in the life of one world. */
+const worldRounds = 25
+
+const help = `faults: breaks the real commands in thousands of ways, and looks whether anything was lost or passed off for what it is not
+
+Usage
+  npm run faults -- [flags]
+
+Flags
+${flagsKnown.map(({ name, value, help }) => `  --${`${name} ${value ?? ''}`.padEnd(12)}${help}`).join('\n')}
+
+Kinds
+${kinds.map(({ name }) => `  ${name}`).join('\n')}
+
+After each fault, and again after the next run without one, an oracle reads all stores by hand. Exit codes: 0 nothing was found; 1 something was; 2 wrong flags.
+The same --seed, --runs, --kind give the same faults. As root it mounts small disks, in namespaces of its own; else what needs them is left out, and named.`
+
+async function main(flags: Flags): Promise<number> {
+  if (flags.help) {
+    process.stdout.write(`${help}\n`)
+    return 0
+  }
+  const seed = numberOf(flags, 'seed', 1)
+  const only = flags['only-run'] === undefined ? undefined : numberOf(flags, 'only-run', 0)
+  const runs = numberOf(flags, 'runs', 100)
+  const workers = Math.max(1, numberOf(flags, 'workers', 1))
+  const chosen = chooseKinds(flags)
+  const mounts = mayMount()
+  const able = chosen.filter(({ needs }) => needs === undefined || has(needs, mounts))
+  for (const { name, needs } of chosen.filter((kind) => !able.includes(kind)))
+    process.stdout.write(`left out: ${name}, which needs ${needs}\n`)
+  const names = able.map(({ name }) => name)
+  const lives: Omit<Life, 'folder'>[] = []
+  const begin = only === undefined ? 0 : only - (only % worldRounds)
+  const end = only === undefined ? runs : only + 1
+  for (let first = begin; first < end; first += worldRounds)
+    lives.push({ seed, first, count: Math.min(worldRounds, end - first), mounts, kinds: names })
+
+  const results: Result[] = []
+  const told = (result: Result) => {
+    results.push(result)
+    for (const violation of result.violations.slice(0, 6))
+      process.stdout.write(
+        `FAILED --seed ${seed}${flags.kind ? ` --kind '${flags.kind}'` : ''} --only-run ${result.index} (${result.kind}, ${result.command}, ${result.what}): ${violation.replaceAll('\n', ' / ').slice(0, 900)}\n`,
+      )
+  }
+  const next = async (): Promise<void> => {
+    for (let life = lives.shift(); life !== undefined; life = lives.shift()) await live(life, told)
+  }
+  await Promise.all(Array.from({ length: workers }, next))
+  if (typeof flags.json === 'string') writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)
+  const failed = results.filter(({ violations }) => violations.length > 0).length
+  process.stdout.write(`\n${tableOf(results)}\n\n${results.length - failed} passed, ${failed} failed\n`)
+  return failed === 0 ? 0 : 1
+}
+
+/** One world in its own process; a world that ends before its time is a failure of the round that it was at. */
+async function live(life: Omit<Life, 'folder'>, told: (result: Result) => void): Promise<void> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'faults-'))
+  const words = [
+    process.execPath,
+    '--import',
+    'tsx',
+    path.join(import.meta.dirname, 'world-process.ts'),
+    JSON.stringify({ ...life, folder }),
+  ]
+  const apart = [
+    'unshare',
+    '--mount',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--mount-proc',
+    '--propagation',
+    'private',
+  ]
+  const [program = '', ...args] = life.mounts ? [...apart, ...words] : words
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  let seen = 0
+  let complaint = ''
+  child.stderr.on('data', (data) => {
+    complaint = (complaint + data).slice(-3000)
+  })
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+  for await (const line of createInterface(child.stdout)) {
+    seen++
+    told(JSON.parse(line))
+  }
+  const code = await ended
+  rmSync(folder, { recursive: true, force: true })
+  if (code === 0 && seen === life.count) return
+  told({
+    index: life.first + seen,
+    kind: 'the campaign itself',
+    command: 'status',
+    what: `its world ended with ${code}`,
+    ending: 'too late',
+    violations: [complaint],
+    seconds: 0,
+  })
+}
+
+function chooseKinds(flags: Flags): readonly Kind[] {
+  const asked = listOf(flags.kind)
+  const unknown = asked?.filter((name) => !kinds.some((kind) => kind.name === name)) ?? []
+  if (unknown.length > 0)
+    throw new FlagError(
+      `there is no kind ${unknown.join(', ')}. Known are ${kinds.map(({ name }) => name).join(', ')}`,
+    )
+  return kinds.filter(({ name }) => asked?.includes(name) ?? true)
+}
+
+function numberOf(flags: Flags, name: string, otherwise: number): number {
+  const value = flags[name]
+  if (value === undefined) return otherwise
+  if (typeof value === 'string' && /^\d{1,9}$/.test(value)) return Number(value)
+  throw new FlagError(`--${name} takes a whole number; it was given ${JSON.stringify(value)}`)
+}
+
+function mayMount(): boolean {
+  return works('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt')
+}
+
+function has(needs: NonNullable<Kind['needs']>, mounts: boolean): boolean {
+  const programs = { mounts: 'mount', sshd: '/usr/sbin/sshd', fiu: 'fiu-run', faketime: 'faketime' }
+  return mounts && works('which', programs[needs])
+}
+
+function works(program: string, ...args: string[]): boolean {
+  try {
+    execFileSync(program, args, { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+try {
+  process.exitCode = await main(parseFlags(process.argv.slice(2), flagsKnown))
+} catch (error) {
+  if (!(error instanceof FlagError)) throw error
+  process.stderr.write(`faults: ${error.message}\n`)
+  process.exitCode = 2
+}

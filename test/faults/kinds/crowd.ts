@@ -1,0 +1,35 @@
+import { type Kind, later } from '../round.ts'
+
+/** Two, or ten, at once: of the same command, or of others, with the same items or with others. */
+export const crowd: Kind = {
+  name: 'several at once',
+  weight: 4,
+  commands: ['backup-cron', 'backup-verda', 'backup-mello'],
+  async inject(round) {
+    const { world, random, command, args } = round
+    const count = random.chance(0.15) ? 10 : 2
+    const others = Array.from({ length: count - 1 }, () => {
+      switch (random.below(4)) {
+        case 0:
+          return ['verify', ['--json']] as const
+        case 1:
+          return ['restore', ['--json', '--yes', '--root', world.drill(), '--only', 'ufw']] as const
+        default:
+          return [command, random.chance(0.5) ? [...args, '--wait', '60'] : args] as const
+      }
+    })
+    const env = { BACKUP_NOW: round.now }
+    // Whoever restores or verifies does so a moment later than the backups are made.
+    const others2 = others.map(([name, words]) =>
+      world.run(name, words, { env: { BACKUP_NOW: name === command ? round.now : later(round.now, 1) } }),
+    )
+    const runs = await Promise.all([world.run(command, args, { env }), ...others2])
+    const problems = runs.flatMap((run) =>
+      run.code === 0 || (run.code === 75 && run.command === command) || run.command === 'restore'
+        ? []
+        : [`${run.command} ended with ${run.code} because of another: ${run.stderr.slice(-400)}`],
+    )
+    world.nowOfLastRun = round.now
+    return { runs, what: `${count} at once: ${runs.map((run) => run.command).join(', ')}`, problems }
+  },
+}

@@ -1,0 +1,43 @@
+import { statfsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Kind } from '../round.ts'
+import { remount, wholeDisk } from '../world.ts'
+
+/** The share, or Mello's disk, has room for some pages more, or for some files; from the start, or from a moment on. */
+export const diskFull: Kind = {
+  name: 'disk full',
+  weight: 8,
+  needs: 'mounts',
+  commands: ['backup-cron', 'backup-verda'],
+  async inject(round) {
+    const { world, random, command } = round
+    const disk = command === 'backup-cron' ? world.disks.sfs : world.disks.mello
+    const pages = random.pick([0, 1, 2, 5, 20, 60, 90])
+    const inodes = random.chance(0.25)
+    const delay = random.chance(0.3) ? 300 + random.below(900) : 0
+    const fill = () => {
+      const { bsize, blocks, bfree, files, ffree } = statfsSync(disk)
+      const used = Math.ceil(((blocks - bfree) * bsize) / 4096)
+      remount(disk, inodes ? `nr_inodes=${files - ffree + random.below(4)}` : `size=${(used + pages) * 4}k`)
+    }
+    try {
+      if (delay === 0) fill()
+      const run = round.run({
+        onStart: () =>
+          void (
+            delay > 0 &&
+            sleep(delay)
+              .then(fill)
+              .catch(() => {})
+          ),
+      })
+      const ended = await run
+      return {
+        runs: [ended],
+        what: `${inodes ? 'few inodes' : `${pages} pages`} left${delay > 0 ? ` after ${delay} ms` : ''}`,
+      }
+    } finally {
+      remount(disk, wholeDisk)
+    }
+  },
+}

@@ -1,0 +1,14 @@
+import { counted, type Kind } from '../round.ts'
+
+/** The process is gone just before one of the calls with which it changes something on a disk. */
+export const killedAtCall: Kind = {
+  name: 'killed at a call',
+  weight: 12,
+  commands: ['backup-cron', 'backup-cron', 'backup-verda', 'restore', 'verify'],
+  async inject(round) {
+    const { world, random, command, root } = round
+    const at = random.below((world.calls.get(command) ?? 30) + 2)
+    const run = await round.run({ faultAt: { below: counted(world, command, root), at, how: 'SIGKILL' } })
+    return { runs: [run], what: `SIGKILL at call ${at}`, tooLate: run.signal === null }
+  },
+}

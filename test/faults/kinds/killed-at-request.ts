@@ -1,0 +1,31 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Kind } from '../round.ts'
+
+/** The process is gone when one of its requests arrives, or when it was done and not yet answered. */
+export const killedAtRequest: Kind = {
+  name: 'killed at a request',
+  weight: 9,
+  commands: ['backup-verda', 'backup-verda', 'backup-mello', 'restore', 'verify'],
+  async inject(round) {
+    const { world, random } = round
+    const after = random.below(round.command === 'backup-verda' ? 45 : 16)
+    const done = random.chance(0.5)
+    let child: ChildProcess | undefined
+    const kill = async () => child?.kill('SIGKILL')
+    world.r2.fail({
+      operation: '*',
+      after,
+      ...(done ? { afterwards: () => void kill() } : { meanwhile: kill }),
+    })
+    const run = await round.run({
+      onStart: (started) => {
+        child = started
+      },
+    })
+    return {
+      runs: [run],
+      what: `SIGKILL ${done ? 'after' : 'before'} request ${after} was done`,
+      tooLate: run.signal === null,
+    }
+  },
+}

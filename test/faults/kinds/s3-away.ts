@@ -1,0 +1,18 @@
+import type { Kind } from '../round.ts'
+
+/** The object store is away for the whole run. Such a run takes all the patience that there is, so there are few. */
+export const s3Away: Kind = {
+  name: 'S3 away',
+  weight: 0.5,
+  commands: ['backup-verda', 'backup-mello', 'restore', 'status'],
+  async inject(round) {
+    const { world } = round
+    world.proxy.hangUp(true)
+    try {
+      const run = await round.run({ env: world.throughProxy(), limit: 400 })
+      return { runs: [run], what: 'away for the whole run' }
+    } finally {
+      world.proxy.hangUp(false)
+    }
+  },
+}

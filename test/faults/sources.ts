@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto'
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import path from 'node:path'
+
+/** What an item of the campaign is made of, written down once more here: the inventory is among what is being tried. */
+export interface SourceOf {
+  host: 'verda' | 'mello' | 'images'
+  /** Files and folders below the host's root. */
+  paths: readonly string[]
+  without?: readonly string[]
+  /** What the engine gives out has no times of its own. */
+  timeless?: true
+}
+
+const project = 'home/dev/comfyume-v1'
+
+export const sources: Record<string, SourceOf> = {
+  env: { host: 'verda', paths: [`${project}/.env`] },
+  ufw: { host: 'verda', paths: ['etc/ufw'] },
+  tailscale: { host: 'verda', paths: ['var/lib/tailscale'] },
+  'home-dev': { host: 'verda', paths: ['home/dev'], without: [`${project}/.env`] },
+  'root-home': { host: 'verda', paths: ['root'] },
+  fail2ban: { host: 'verda', paths: ['etc/fail2ban'] },
+  'ssh-host-keys': {
+    host: 'verda',
+    paths: ['rsa_key', 'rsa_key.pub', 'ed25519_key', 'ed25519_key.pub'].map(
+      (name) => `etc/ssh/ssh_host_${name}`,
+    ),
+  },
+  ...Object.fromEntries(
+    ['frontend', 'worker', 'queue-manager', 'nginx', 'admin'].map((name) => [
+      `comfyume-${name}`,
+      { host: 'images', paths: [`comfyume-${name}`], timeless: true } as const,
+    ]),
+  ),
+  'user-data': {
+    host: 'mello',
+    paths: ['workflows', 'inputs', 'user_data'].map((name) => `${project}/data/${name}`),
+  },
+  'user-outputs': { host: 'mello', paths: [`${project}/data/outputs`] },
+  credentials: { host: 'mello', paths: [`${project}/.env`, `${project}/nginx/.htpasswd`] },
+}
+
+/**
+ * What files are, as one digest: path, kind, mode, time of change and content of everything below the paths. Two trees
+ * with the same digest hold the same. A folder's own time is left out: another item that is restored into it moves it.
+ */
+export function stateOf(root: string, { paths, without = [], timeless }: Omit<SourceOf, 'host'>): string {
+  const lines: string[] = []
+  const visit = (name: string) => {
+    if (without.includes(name)) return
+    const file = path.join(root, name)
+    const about = lstatSync(file, { bigint: true, throwIfNoEntry: false })
+    if (about === undefined) return
+    const mode = (Number(about.mode) & 0o7777).toString(8)
+    const kind = about.isDirectory() ? 'd' : about.isSymbolicLink() ? 'l' : 'f'
+    const content = kind === 'f' ? sha256(readFileSync(file)) : kind === 'l' ? readlinkSync(file) : ''
+    const time = timeless || kind === 'd' ? '' : about.mtimeNs
+    lines.push([name, kind, mode, time, content].join('\0'))
+    if (kind === 'd') for (const entry of readdirSync(file).sort()) visit(path.join(name, entry))
+  }
+  for (const each of paths) visit(each)
+  return lines.length === 0 ? 'nothing' : sha256(lines.join('\n'))
+}
+
+export function sha256(content: string | Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
+}

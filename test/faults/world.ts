@@ -1,0 +1,227 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import path from 'node:path'
+import { environment, settle } from '../scripts/verda.ts'
+import {
+  buildWorkshop,
+  cacheBucket,
+  containersBucket,
+  image,
+  modelsBucket,
+  userFilesBucket,
+} from '../scripts/workshop.ts'
+import { startTcpProxy } from '../servers/tcp-proxy.ts'
+import type { Random } from './random.ts'
+import { type Finished, type RunOptions, runScript } from './run.ts'
+import { sources, stateOf } from './sources.ts'
+
+export type World = Awaited<ReturnType<typeof buildWorld>>
+
+/** A store of the campaign; each is looked at as keys with content. */
+export type StoreName = 'sfs' | 'mello' | 'r2'
+
+export interface WorldOptions {
+  /** Below which everything lies; it must be there. */
+  folder: string
+  /** The share and Mello's disk are file systems of their own, which can be made full or read-only. */
+  mounts: boolean
+}
+
+/** How large the share and Mello's disk are, in KiB and in files. */
+const diskKiB = 96 * 1024
+const diskFiles = 100_000
+
+/**
+ * The small workshop of the tests, for many rounds: its sources change, the real scripts run, and of every moment at which one ran
+ * is known what the sources were.
+ */
+export async function buildWorld({ folder, mounts }: WorldOptions) {
+  // The workshop makes its own folder in the one for temporary files.
+  process.env.TMPDIR = folder
+  const workshop = await buildWorkshop()
+  const { verda, backups: mello, r2 } = workshop
+  const disks = { sfs: verda.sfs, mello }
+  mkdirSync(mello, { recursive: true })
+  if (mounts) for (const disk of Object.values(disks)) mount(disk)
+  const proxy = await startTcpProxy(Number(new URL(r2.endpoint).port))
+  const roots = { verda: verda.root, mello: workshop.mello, images: path.join(verda.folder, 'images') }
+  /** By item and by the time that a record gives: what its sources may have been. */
+  const truths = new Map<string, Set<string>>()
+  let made = 0
+  let ticks = 0
+
+  const world = {
+    folder: verda.folder,
+    verda,
+    disks,
+    mounts,
+    r2,
+    buckets: [cacheBucket, modelsBucket, containersBucket, userFilesBucket],
+    proxy,
+    repository: workshop.repository,
+    tmp: verda.tmp,
+    /** `store key` of what a fault damaged: it counts for nothing, and must be seen through. */
+    damaged: new Set<string>(),
+    /** `store key` of what a fault laid there as somebody else would have: nothing may touch it. */
+    foreign: new Set<string>(),
+    /** Processes that belong to the world itself. */
+    servers: new Set<number>(),
+    /** Calls to the file system that a whole run of a command made when it was last counted. */
+    calls: new Map<string, number>(),
+
+    /** The digest of an item's sources as they are. */
+    stateNow(item: string): string {
+      const source = sources[item]
+      if (source === undefined) throw new Error(`the campaign does not know ${item}`)
+      return stateOf(roots[source.host], source)
+    },
+    readVerda: (file: string) => readFileSync(path.join(verda.root, file)),
+    readMello: (file: string) => readFileSync(path.join(workshop.mello, file)),
+
+    /** Writes down what the sources are, as what a run at `now` may capture. */
+    witness(now: string): void {
+      for (const item of Object.keys(sources)) {
+        const key = `${item} ${now}`
+        truths.set(key, (truths.get(key) ?? new Set()).add(world.stateNow(item)))
+      }
+    },
+    /** Whether the sources of an item ever were so when a run had that time. */
+    isTruth: (item: string, time: string, state: string) =>
+      truths.get(`${item} ${time}`)?.has(state) ?? false,
+    hasTruth: (item: string, time: string) => truths.has(`${item} ${time}`),
+
+    /** Changes an item's sources. Sizes stay about the same: what shrinks is refused, and has tests of its own. */
+    change(item: string, random: Random): void {
+      const hex = (bytes: number) => random.bytes(bytes).toString('hex')
+      const project = 'home/dev/comfyume-v1'
+      switch (item) {
+        case 'env':
+          verda.write(`${project}/.env`, `PASSWORD=pa$$${hex(900)}\n`, random.pick([0o600, 0o640]))
+          break
+        case 'ufw':
+          verda.write('etc/ufw/user.rules', `*filter\n# ${hex(700)}\nCOMMIT\n`, 0o640)
+          break
+        case 'tailscale':
+          verda.write('var/lib/tailscale/tailscaled.state', `{"key":"${hex(800)}"}`, 0o600)
+          break
+        case 'home-dev':
+          verda.write('home/dev/large', random.bytes(300_000))
+          verda.write(`home/dev/notes/${random.below(4)}`, hex(500 + random.below(400)))
+          break
+        case 'comfyume-worker':
+          image(verda.folder, 'comfyume-worker', random.bytes(40_000))
+          break
+        case 'models':
+          workshop.writeModel(
+            `${random.pick(['checkpoints', 'loras', 'vae'])}/m${++made}.safetensors`,
+            random.bytes(random.chance(0.15) ? 18_000_000 : 20_000),
+          )
+          break
+        case 'user-data':
+          workshop.write(`${project}/data/workflows/user001/file`, hex(1500))
+          break
+        case 'user-outputs':
+          workshop.write(`${project}/data/outputs/user001/file`, random.bytes(5000))
+          break
+        case 'credentials':
+          workshop.write(`${project}/nginx/.htpasswd`, `user001:${hex(100)}\n`)
+          break
+        default:
+          throw new Error(`the campaign cannot change ${item}`)
+      }
+    },
+
+    /** Milliseconds that nobody else in this world has. */
+    nextTick: () => ++ticks,
+    /** BACKUP_NOW of the last run. */
+    nowOfLastRun: '',
+    /** A real script, to its end, however that comes. */
+    run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+      world.nowOfLastRun = options.env?.BACKUP_NOW ?? world.nowOfLastRun
+      const env = environment(verda, options.env ?? {}) as Record<string, string>
+      return runScript(command, args, { ...options, env })
+    },
+    /** Settings with which R2 is reached through the proxy. */
+    throughProxy: () => ({ R2_ENDPOINT: `http://127.0.0.1:${proxy.port}` }),
+    /** Whether a restore to that folder has begun and not finished. */
+    isMarked: (root: string) => existsSync(path.join(root, 'var/lib/comfyume-backup/restoring')),
+    /** How many calls a run has counted in a file. */
+    takeCount(file: string): number {
+      const count = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0
+      rmSync(file, { force: true })
+      return count
+    },
+    countCalls(command: string, file: string): void {
+      world.calls.set(command, world.takeCount(file))
+    },
+    /** A folder to restore to, which is not there yet. */
+    drill: () => path.join(mkdtempSync(path.join(verda.folder, 'drill-')), 'root'),
+    /** The files of a credentials repository as it is, by their names; an empty one has none. */
+    credentials(): Map<string, Buffer> {
+      const git = (...args: string[]) =>
+        execFileSync('git', ['-C', workshop.repository, ...args], { stdio: 'pipe' })
+      git('fsck', '--strict')
+      if (git('for-each-ref').length === 0) return new Map()
+      const names = git('ls-tree', '-r', '--name-only', 'HEAD').toString().trim().split('\n')
+      return new Map(names.map((name) => [name, git('show', `HEAD:${name}`)]))
+    },
+    settle,
+    /** Whatever a fault left standing: from here on nothing is broken any more. */
+    heal(): void {
+      r2.heal()
+      proxy.slow(0)
+      proxy.resume()
+      proxy.heal()
+    },
+    async dispose() {
+      await proxy.close()
+      if (mounts) for (const disk of Object.values(disks)) execFileSync('umount', ['--lazy', disk])
+      await workshop.dispose()
+      rmSync(verda.folder, { recursive: true, force: true })
+    },
+  }
+  for (const item of changeable) world.change(item, firstContent)
+  settle()
+  return world
+}
+
+/** What `change` knows. */
+export const changeable = [
+  'env',
+  'ufw',
+  'tailscale',
+  'home-dev',
+  'comfyume-worker',
+  'user-data',
+  'user-outputs',
+  'credentials',
+]
+
+/** The first content of a world is the same in all of them. */
+const firstContent: Random = {
+  next: () => 0,
+  below: () => 0,
+  chance: () => false,
+  pick: (list) => list[0] as (typeof list)[number],
+  some: (list) => [...list],
+  bytes: (count) =>
+    Buffer.from(Array.from({ length: count }, (_, index) => (index * index * 31 + index) % 251)),
+}
+
+function mount(folder: string): void {
+  execFileSync('mount', [
+    '-t',
+    'tmpfs',
+    '-o',
+    `size=${diskKiB}k,nr_inodes=${diskFiles},mode=755`,
+    'tmpfs',
+    folder,
+  ])
+}
+
+/** Makes a disk of the world smaller, or other than it was; `size` and `nr_inodes` take what `mount` takes. */
+export function remount(folder: string, options: string): void {
+  execFileSync('mount', ['-o', `remount,${options}`, folder], { stdio: 'pipe' })
+}
+
+export const wholeDisk = `size=${diskKiB}k,nr_inodes=${diskFiles},rw`
