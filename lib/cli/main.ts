@@ -2,12 +2,15 @@ import { RequestError } from '../select.ts'
 import { SettingsError } from '../settings.ts'
 import { FlagError, type Flags, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
+import { printableLines } from './printable.ts'
 
 /**
  * Reads the command line, shows the help where it asks for it, else runs the command to its exit code, and ends the process with it, also while something of a hanging share is still under
  * way. The operator's own mistakes are told in words and end with 2; a defect of this program shows its stack.
  */
 export async function main(manual: Manual, run: (flags: Flags) => Promise<number>): Promise<never> {
+  // Whatever cron or a login shell had: nothing that this makes, itself or through its children, can others write to.
+  process.umask(process.umask(0o022) | 0o022)
   let code: number
   try {
     const flags = parseFlags(process.argv.slice(2), manual.flags)
