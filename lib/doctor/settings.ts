@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { userInfo } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
 import type { Host } from '../hosts/host.ts'
 import { type Settings, settingNames } from '../settings.ts'
@@ -47,6 +47,16 @@ async function checkFile(context: Context): Promise<Finding[]> {
 /** Cron runs what lies there, on Verda as root. */
 async function checkToolkit({ toolkit }: Context): Promise<Finding[]> {
   const findings: Finding[] = []
+  const cache = path.join(tmpdir(), `tsx-${process.geteuid?.()}`)
+  const taken = await whyNotOurs(cache)
+  if (taken !== undefined)
+    findings.push(
+      wrong(
+        `${cache} ${taken}, and tsx runs what lies there with this user's rights`,
+        `find out who made it; then remove it, and have TSX_DISABLE_CACHE=1 in the environment of whatever is run by hand, as the crontab has it`,
+        'cache of tsx',
+      ),
+    )
   for (const inner of ['', 'bin', 'bin/node', 'lib', 'scripts', 'node_modules', 'crontab']) {
     const file = path.join(toolkit, inner)
     const why = await whyNotOurs(file)

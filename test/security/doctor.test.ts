@@ -1,4 +1,4 @@
-import { chmodSync, chownSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { buildClinic, type Clinic } from '../scripts/clinic.ts'
@@ -21,10 +21,14 @@ it('on Verda: names who else could put an archive or a program of theirs there, 
   verda.write('home/dev/comfyume-v1/.env', 'PASSWORD=x\nR2_SECRET_ACCESS_KEY=canary-of-r2\n', 0o600)
   verda.write('root/.aws/credentials', '[default]\naws_secret_access_key = canary-of-aws\n', 0o600)
   verda.write('home/dev/.config/rclone/rclone.conf', '[r2]\nsecret_access_key = canary-of-rclone\n', 0o600)
+  const cache = path.join(verda.tmp, `tsx-${process.geteuid?.()}`)
+  mkdirSync(cache, { recursive: true })
+  chmodSync(cache, 0o777)
   const none = { R2_ENDPOINT: '', R2_ACCESS_KEY_ID: '', R2_SECRET_ACCESS_KEY: '' }
   const { code, lines } = await clinic.complaints('verda', none)
   expect(code).toBe(1)
   expect(lines).toEqual([
+    `wrong settings cache of tsx: ${cache} has mode 0777: others can write to it, and tsx runs what lies there with this user's rights`,
     `wrong settings toolkit: ${clinic.toolkit}/bin has mode 0775: others can write to it, and cron runs what lies there with this user's rights`,
     `warning settings keys of others: ${[
       'home/dev/comfyume-v1/.env',
