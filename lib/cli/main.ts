@@ -18,7 +18,7 @@ export async function main(manual: Manual, run: (flags: Flags) => Promise<number
   } catch (error) {
     const mistake =
       error instanceof FlagError || error instanceof RequestError || error instanceof SettingsError
-    process.stderr.write(`${manual.command}: ${mistake ? error.message : describe(error)}\n`)
+    process.stderr.write(`${manual.command}: ${printableLines(mistake ? error.message : describe(error))}\n`)
     if (mistake && !(error instanceof SettingsError))
       process.stderr.write(`${manual.command} --help explains them\n`)
     code = mistake ? 2 : 1
