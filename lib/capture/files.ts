@@ -3,6 +3,7 @@ import type { Source } from '../inventory.ts'
 import { type Capture, CaptureError, ChangedWhileRead, type Stream, type Survey } from './capture.ts'
 import { complaint } from './complaint.ts'
 import { exitNoRoot, memberMark, packScript, surveyScript } from './files-scripts.ts'
+import { listener } from './heard.ts'
 import { matcher } from './pattern.ts'
 import { sqliteSharedMemory } from './sqlite.ts'
 
@@ -74,6 +75,7 @@ function pack(host: Host, sources: readonly Source[], acceptChanges: boolean): S
   const warnings: string[] = []
   const mustHave = sources.flatMap((source) => source.mustHave ?? [])
   const lacking = new Map(mustHave.map((pattern) => [pattern, matcher(pattern)]))
+  const kept = listener(named, host.name)
   let members = 0
 
   function onLine(line: string): boolean {
@@ -84,9 +86,9 @@ function pack(host: Host, sources: readonly Source[], acceptChanges: boolean): S
       return true
     }
     const change = changedWhileRead.exec(line)
-    if (change) changed.push(change[1] ?? '')
+    if (change) changed.push(kept(change[1] ?? ''))
     const mount = otherFileSystem.exec(line)
-    if (mount) warnings.push(`${mount[1]} lies on another file system and is left out`)
+    if (mount) warnings.push(`${kept(mount[1] ?? '')} lies on another file system and is left out`)
     return change !== null || mount !== null || line.endsWith(': socket ignored')
   }
 

@@ -3,6 +3,7 @@ import { isLibraryImage } from '../settings.ts'
 import { type Capture, CaptureError, type Stream } from './capture.ts'
 import { complaint } from './complaint.ts'
 import { chooseCompressor } from './compressor.ts'
+import { listener } from './heard.ts'
 
 /**
  * A container image as `docker save` writes it, compressed.
@@ -46,10 +47,11 @@ export function imageCapture(host: Host, name: string, reference?: string, engin
 function save(host: Host, name: string, args: string[]): Stream {
   const members = new Set<string>()
   const needed = new Set<string>()
+  const kept = listener(name, host.name)
   let listed = false
   const onLine = (line: string): boolean => {
-    if (line.startsWith('member ')) members.add(line.slice(7))
-    else if (line.startsWith('needs ')) needed.add(line.slice(6))
+    if (line.startsWith('member ')) members.add(kept(line.slice(7)))
+    else if (line.startsWith('needs ')) needed.add(kept(line.slice(6)))
     else if (line === 'listed') listed = true
     else return false
     return true

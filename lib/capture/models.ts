@@ -44,7 +44,9 @@ export async function listModels(host: Host, source: ModelSource): Promise<Model
     const [kind = '', ...rest] = record.split(' ')
     if (kind === 'model') {
       const path = rest.slice(2).join(' ')
-      if (isKey(path)) listing.models.push({ path, bytes: Number(rest[0]) })
+      const bytes = Number(rest[0])
+      if (isKey(path) && isModel(path, source) && Number.isSafeInteger(bytes))
+        listing.models.push({ path, bytes })
       else listing.broken.push(path)
     } else if (kind === 'broken') listing.broken.push(rest.join(' '))
     else if (kind === 'other') listing.others.push(rest.join(' '))
@@ -76,6 +78,13 @@ export function readModel(host: Host, source: ModelSource, model: Model): Readab
 /** A name that is not UTF-8 was decoded with U+FFFD and would not lead back to its file; a record cannot hold a newline. */
 function isKey(path: string): boolean {
   return !path.includes('\uFFFD') && !/[\n\r\\]/.test(path)
+}
+
+/** A listing comes from a host that somebody may have taken: what lies in none of the folders has no place in the bucket. */
+function isModel(path: string, { folders, extension }: ModelSource): boolean {
+  const parts = path.split('/')
+  const inFolder = parts.length > 1 && folders.includes(parts[0] as string)
+  return inFolder && path.endsWith(extension) && !parts.some((part) => ['', '.', '..'].includes(part))
 }
 
 function below(host: Host, path: string): string {

@@ -3,6 +3,7 @@ import type { RestoreWatcher } from '../restore/site.ts'
 import type { Settings } from '../settings.ts'
 import { type Drilled, type DrillReport, drill, planDrill } from '../verify/drill.ts'
 import { type Flags, listOf } from './flags.ts'
+import { entry, printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 import { restorePlanText } from './show-restore-plan.ts'
 import { bytesInWords } from './words.ts'
@@ -21,14 +22,14 @@ export async function runDrill(
   if (flags['dry-run']) {
     const { site, steps } = await planDrill(settings, request, clock(), watchWith(undefined))
     process.stdout.write(
-      `${flags.json ? JSON.stringify(site.plan, null, 2) : restorePlanText(site.plan, steps)}\n`,
+      `${flags.json ? JSON.stringify(site.plan, null, 2) : printableLines(restorePlanText(site.plan, steps))}\n`,
     )
     return 0
   }
   const progress = flags.quiet ? undefined : Progress.on(process.stderr)
   const line = (text: string) => {
     progress?.stop()
-    out.write(`${clock().toISOString().slice(0, 19)}Z ${text}\n`)
+    out.write(`${clock().toISOString().slice(0, 19)}Z ${entry(text)}\n`)
   }
   const report = await drill(settings, request, watchWith(progress), clock, (drilled) => {
     if (!flags.quiet || drilled.status === 'not restorable') line(lineOf(drilled))

@@ -1,6 +1,7 @@
 import { Mistake } from '../mistake.ts'
 import { type Flags, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
+import { printableLines } from './printable.ts'
 
 /**
  * Reads the command line, shows the help where it asks for it, else runs the command to its exit code, and ends the process with it, also while something of a hanging share is still under
@@ -8,13 +9,15 @@ import { helpText, type Manual } from './help.ts'
  * load: a help page or a wrong flag does not wait for it.
  */
 export async function main(manual: Manual, run: (flags: Flags) => Promise<number>): Promise<never> {
+  // Whatever cron or a login shell had: nothing that this makes, itself or through its children, can others write to.
+  process.umask(process.umask(0o022) | 0o022)
   let code: number
   try {
     const flags = parseFlags(process.argv.slice(2), manual.flags)
     code = flags.help ? await showHelp(manual) : await run(flags)
   } catch (error) {
     const mistake = error instanceof Mistake
-    process.stderr.write(`${manual.command}: ${mistake ? error.message : describe(error)}\n`)
+    process.stderr.write(`${manual.command}: ${printableLines(mistake ? error.message : describe(error))}\n`)
     if (mistake && error.explainedByHelp) process.stderr.write(`${manual.command} --help explains them\n`)
     code = mistake ? 2 : 1
   }

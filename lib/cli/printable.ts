@@ -6,6 +6,16 @@ export function printable(text: string): string {
   )
 }
 
+/** The same for text of several lines. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n')
+}
+
+/** A message as one entry of a log: its further lines are indented, so that nothing in it passes for an entry of its own. */
+export function entry(text: string): string {
+  return text.split('\n').map(printable).join('\n    ')
+}
+
 /** Rows of text as columns, two spaces between them. */
 export function inColumns(rows: readonly (readonly string[])[], indent = ''): string[] {
   const safe = rows.map((row) => row.map(printable))

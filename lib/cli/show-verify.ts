@@ -1,6 +1,7 @@
 import { bytesOf, type VerifyPlan } from '../verify/plan.ts'
 import type { Checked, VerifyReport } from '../verify/report.ts'
 import type { VerifyWatcher } from '../verify/verify.ts'
+import { entry } from './printable.ts'
 import { Progress } from './progress.ts'
 import type { ShowOptions } from './show.ts'
 import { bytesInWords } from './words.ts'
@@ -23,7 +24,7 @@ export function showVerify({
   const brief = quiet || (progress !== undefined && out.isTTY === true)
   const line = (text: string) => {
     progress?.stop()
-    out.write(`${clock().toISOString().slice(0, 19)}Z ${text}\n`)
+    out.write(`${clock().toISOString().slice(0, 19)}Z ${entry(text)}\n`)
     progress?.resume()
   }
   return {

@@ -16,7 +16,7 @@ import { storesOf } from '../status/shelves.ts'
 import { statusText } from '../status/text.ts'
 import { type Vantage, vantageOf } from '../status/vantage.ts'
 import { FlagError, type Flags, listOf } from './flags.ts'
-import { printable } from './printable.ts'
+import { printable, printableLines } from './printable.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 
@@ -66,7 +66,7 @@ async function look(
   if (flags.json) process.stdout.write(`${JSON.stringify(assessment, null, 2)}\n`)
   else {
     const text = statusText(assessment, flags.quiet === true)
-    if (text !== '') process.stdout.write(`${text}\n`)
+    if (text !== '') process.stdout.write(`${printableLines(text)}\n`)
   }
   return assessment.ok && written ? 0 : 1
 }
@@ -76,7 +76,7 @@ async function write(file: string, assessment: Assessment): Promise<boolean> {
     await writePage(file, statusPage(assessment))
     return true
   } catch (error) {
-    process.stderr.write(`status: the page ${file} could not be written: ${messageOf(error)}\n`)
+    process.stderr.write(`status: the page ${file} could not be written: ${printable(messageOf(error))}\n`)
     return false
   }
 }

@@ -1,7 +1,9 @@
+import path from 'node:path'
 import type { HostName } from '../inventory.ts'
 import { openStore } from '../stores/open.ts'
-import type { Check, Finding } from './check.ts'
+import { type Check, type Finding, wrong } from './check.ts'
 import { errorFinding } from './error-finding.ts'
+import { whyNotOurs } from './others.ts'
 import { judgeRoom } from './room.ts'
 
 const settingOf = { sfs: 'SFS_CACHE', mello: 'MELLO_BACKUPS' } as const
@@ -20,7 +22,10 @@ export function directoryStoreChecks(on: HostName): Check[] {
         const folder = name === 'sfs' ? settings.sfs.cache : settings.melloBackups
         try {
           const { freeBytes = 0 } = await openStore(name, 'cache', settings).probe()
-          return [judgeRoom(folder, 'can be written to and has', freeBytes)]
+          return [
+            judgeRoom(folder, 'can be written to and has', freeBytes),
+            ...(await judgeOthers([folder, path.join(folder, 'config')], name)),
+          ]
         } catch (error) {
           return [
             errorFinding(
@@ -32,4 +37,21 @@ export function directoryStoreChecks(on: HostName): Check[] {
       },
     },
   ]
+}
+
+/** A record proves that an archive is whole, and not who made it: a restore runs as root and takes what lies here. */
+async function judgeOthers(folders: readonly string[], name: string): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const folder of folders) {
+    const why = await whyNotOurs(folder)
+    if (why === undefined) continue
+    findings.push(
+      wrong(
+        `${folder} ${why}, and a restore would take an archive of theirs`,
+        `take that away: chmod go-w ${folder}, and see that it belongs to whoever makes the backups (chown)`,
+        `${name} folder`,
+      ),
+    )
+  }
+  return findings
 }

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os'
 import { git, remoteOf } from '../capture/git.ts'
-import { type Check, ok, wrong } from './check.ts'
+import { type Check, ok, warning, wrong } from './check.ts'
+import { isInTheClear } from './in-the-clear.ts'
 
 export const gitChecks: readonly Check[] = [
   {
@@ -16,8 +17,15 @@ export const gitChecks: readonly Check[] = [
         ]
       const remote = remoteOf(address)
       const { exitCode, stderr } = await git(tmpdir(), ['ls-remote', '--quiet', '--', remote.address], remote)
-      if (exitCode === 0)
-        return [ok(`${remote.address} can be read; whether it can be pushed to only a run can show`)]
+      const readable = `${remote.address} can be read; whether it can be pushed to only a run can show`
+      if (exitCode === 0 && isInTheClear(address))
+        return [
+          warning(
+            `${readable}. It is asked over plain http: whoever sits between can read the credentials, and the token`,
+            'let CREDENTIALS_REPO begin with https://, or use ssh',
+          ),
+        ]
+      if (exitCode === 0) return [ok(readable)]
       const said = stderr.split('\n')
       const reason = said.find((line) => /^(fatal|error|remote|ssh|!)|denied/i.test(line)) ?? said.at(-1)
       return [

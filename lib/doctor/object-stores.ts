@@ -6,6 +6,7 @@ import { S3Failure } from '../stores/s3-failure.ts'
 import { multipartProbe, probeRange, refusesWrongMd5 } from '../stores/s3-probes.ts'
 import { type Check, type Finding, NotChecked, ok, warning, wrong } from './check.ts'
 import type { Context } from './context.ts'
+import { isInTheClear } from './in-the-clear.ts'
 import { keySettings } from './object-store-access.ts'
 
 /** Servers are slow and links narrow: 11 MB go up and come back. */
@@ -55,12 +56,20 @@ export function objectStoreChecks(name: ObjectStoreName): Check[] {
 }
 
 async function checkServer({ objectStores, settings }: Context, name: ObjectStoreName): Promise<Finding[]> {
-  const { hostname } = new URL(settings[name]?.endpoint ?? '')
+  const { endpoint = '' } = settings[name] ?? {}
+  const { hostname } = new URL(endpoint)
   const { seconds } = await objectStores.greet(name).catch((error) => {
     throw unanswered(error, hostname, name)
   })
   await objectStores.knock(name)
-  return [ok(`${hostname} answers in ${secondsInWords(seconds)}, and accepts the key`)]
+  const answers = `${hostname} answers in ${secondsInWords(seconds)}, and accepts the key`
+  if (!isInTheClear(endpoint)) return [ok(answers)]
+  return [
+    warning(
+      `${answers}, but over plain http: whoever sits between can read every archive, and answer in its place`,
+      `give the server a certificate, and let ${name.toUpperCase()}_ENDPOINT begin with https://`,
+    ),
+  ]
 }
 
 function unanswered(error: unknown, hostname: string, name: ObjectStoreName): unknown {

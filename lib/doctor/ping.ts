@@ -3,6 +3,7 @@ import { connect as connectPlain, isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type Check, type Finding, ok, warning, wrong } from './check.ts'
 import type { Context } from './context.ts'
+import { isInTheClear } from './in-the-clear.ts'
 
 export const pingChecks: readonly Check[] = [
   {
@@ -34,7 +35,14 @@ async function checkService({ settings }: Context): Promise<Finding[]> {
     await once(socket, protocol === 'https:' ? 'secureConnect' : 'connect', {
       signal: AbortSignal.timeout(seconds * 1000),
     })
-    return [ok(`${hostname} can be reached; whether it knows the checks only a run can show`)]
+    const reached = `${hostname} can be reached; whether it knows the checks only a run can show`
+    if (!isInTheClear(settings.pingUrl.reveal())) return [ok(reached)]
+    return [
+      warning(
+        `${reached}. It is asked over plain http: whoever sits between can read the address, and ping in our place`,
+        'let BACKUP_PING_URL begin with https://',
+      ),
+    ]
   } catch (error) {
     const { code = 'no answer', name } = error as NodeJS.ErrnoException
     const why = name === 'AbortError' ? `no answer within ${seconds} s` : code

@@ -1,8 +1,11 @@
 import { stat } from 'node:fs/promises'
+import { tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
-import { settingNames } from '../settings.ts'
+import type { Host } from '../hosts/host.ts'
+import { type Settings, settingNames } from '../settings.ts'
 import { type Check, type Finding, ok, warning, wrong } from './check.ts'
 import type { Context } from './context.ts'
+import { whyNotOurs } from './others.ts'
 
 export const settingChecks: readonly Check[] = [
   {
@@ -37,7 +40,39 @@ export const settingChecks: readonly Check[] = [
   },
 ]
 
-async function checkFile({ toolkit, file }: Context): Promise<Finding[]> {
+async function checkFile(context: Context): Promise<Finding[]> {
+  return [...(await checkMode(context)), ...(await checkToolkit(context))]
+}
+
+/** Cron runs what lies there, on Verda as root. */
+async function checkToolkit({ toolkit }: Context): Promise<Finding[]> {
+  const findings: Finding[] = []
+  const cache = path.join(tmpdir(), `tsx-${process.geteuid?.()}`)
+  const taken = await whyNotOurs(cache)
+  if (taken !== undefined)
+    findings.push(
+      wrong(
+        `${cache} ${taken}, and tsx runs what lies there with this user's rights`,
+        `find out who made it; then remove it, and have TSX_DISABLE_CACHE=1 in the environment of whatever is run by hand, as the crontab has it`,
+        'cache of tsx',
+      ),
+    )
+  for (const inner of ['', 'bin', 'bin/node', 'lib', 'scripts', 'node_modules', 'crontab']) {
+    const file = path.join(toolkit, inner)
+    const why = await whyNotOurs(file)
+    if (why === undefined) continue
+    findings.push(
+      wrong(
+        `${file} ${why}, and cron runs what lies there with this user's rights`,
+        `take that away: chown -R ${userInfo().username} ${toolkit} && chmod -R go-w ${toolkit}`,
+        'toolkit',
+      ),
+    )
+  }
+  return findings
+}
+
+async function checkMode({ toolkit, file }: Context): Promise<Finding[]> {
   const name = path.join(toolkit, '.env')
   const about = await stat(name).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
@@ -79,7 +114,7 @@ function checkNames({ file }: Context): Finding[] {
   })
 }
 
-function checkPlace({ on, environment, file, settings }: Context): Finding[] {
+async function checkPlace({ on, here, environment, file, settings }: Context): Promise<Finding[]> {
   const findings: Finding[] = []
   if (environment.BACKUP_NOW) {
     const said = `every run takes ${settings.now?.toISOString() ?? 'a wrong time'} for now`
@@ -101,6 +136,7 @@ function checkPlace({ on, environment, file, settings }: Context): Finding[] {
         'keys',
       ),
     )
+  if (on === 'verda') findings.push(...(await foreignKeys(here, settings)))
   if (on === 'mello' && settings.repositories.credentials === undefined)
     findings.push(
       warning(
@@ -120,6 +156,36 @@ function checkPlace({ on, environment, file, settings }: Context): Finding[] {
     )
   return findings.length > 0 ? findings : [ok(`nothing is missing or too much on ${on}`)]
 }
+
+/** Keys that the workshop itself, or its people, keep on Verda: they can do there what ours could, and lie in its backups. Names alone are looked at. */
+async function foreignKeys(here: Host, { roots, projectDir }: Settings): Promise<Finding[]> {
+  const homes = ['root', 'home/dev'].map((home) => path.join(roots.verda, home))
+  const files = [
+    path.join(roots.verda, projectDir.verda, '.env'),
+    ...homes.flatMap((home) =>
+      ['.aws/credentials', '.config/rclone/rclone.conf', '.s3cfg', '.mc/config.json'].map((name) =>
+        path.join(home, name),
+      ),
+    ),
+  ]
+  const { stdout } = await here.run(keyScript, files, { timeout: 20 })
+  const found = stdout.toString().split('\n').filter(Boolean)
+  if (found.length === 0) return []
+  return [
+    warning(
+      `${found.join(', ')}: keys of an object store lie on Verda, and in its backups`,
+      'give the workshop a key that may only read, or only its own bucket; never one of the four buckets of the backups that may write (SECURITY.md, "A stolen Verda")',
+      'keys of others',
+    ),
+  ]
+}
+
+const keyScript = `
+for file in "$@"; do
+  grep -qsE '(SECRET_ACCESS_KEY|aws_secret_access_key|secret_access_key|secret_key|secretKey)["]?[[:space:]]*[=:][[:space:]]*["]?[^[:space:]"]' -- "$file" && echo "$file"
+done
+true
+`
 
 /** How many letters must be put in, taken out or changed to make one name of the other. */
 function distance(a: string, b: string): number {

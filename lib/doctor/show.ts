@@ -1,3 +1,4 @@
+import { entry } from '../cli/printable.ts'
 import type { HostName } from '../inventory.ts'
 import type { Check } from './check.ts'
 import type { Result } from './run.ts'
@@ -16,8 +17,8 @@ export interface DoctorReport {
 /** A result as it is printed: one line, and below it what to do. */
 export function resultLines({ group, name, status, found, todo }: Result): string {
   const word = status === 'wrong' ? 'WRONG' : status
-  const line = `${word.padEnd(8)} ${group} ${name}: ${found}`
-  return todo === undefined ? line : `${line}\n         -> ${todo}`
+  const line = `${word.padEnd(8)} ${group} ${name}: ${entry(found)}`
+  return todo === undefined ? line : `${line}\n         -> ${entry(todo)}`
 }
 
 /** Results in a row that are not ok for one and the same reason are printed as one. */

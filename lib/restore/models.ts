@@ -1,8 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { chmod, lstat, mkdir, rename, rm, stat, statfs, symlink, unlink } from 'node:fs/promises'
+import { constants, createReadStream } from 'node:fs'
+import { lstat, mkdir, open, rename, rm, stat, statfs, symlink, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import type { RestoreSource } from '../inventory.ts'
 import { messageOf } from '../message.ts'
 import { recordName } from '../naming.ts'
@@ -172,37 +171,43 @@ async function fetchFile(
   const key = shelf.folder + name
   await mkdir(path.dirname(file), { recursive: true })
   const hash = createHash('sha256')
-  const begun = await stat(partial).then(
-    ({ size }) => size,
-    () => 0,
-  )
+  const begun = await begunBytes(partial)
   const from = begun <= bytes ? begun : 0
   if (from > 0) {
     await digestInto(hash, partial, from)
     wanted.onBytes(from)
-  }
-  const counted = async function* (source: AsyncIterable<Buffer>) {
-    for await (const chunk of source) {
+  } else await rm(partial, { force: true })
+  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
+  const handle = await open(partial, O_RDWR | O_NOFOLLOW | (from > 0 ? 0 : O_CREAT | O_EXCL), 0o600)
+  try {
+    let at = from
+    for await (const chunk of (await shelf.store.open(key, from)) as AsyncIterable<Buffer>) {
       hash.update(chunk)
       wanted.onBytes(chunk.length)
-      yield chunk
+      for (let done = 0; done < chunk.length; )
+        done += (await handle.write(chunk, done, chunk.length - done, at + done)).bytesWritten
+      at += chunk.length
     }
+    await handle.sync()
+    const { size } = await handle.stat()
+    const expected = await digestOnRecord(shelf.store, key)
+    if (size !== bytes || (expected !== undefined && expected !== hash.digest('hex'))) {
+      await rm(partial)
+      throw new Error(
+        `${shelf.name}: ${key} was downloaded and is not what its record says: nothing of it was kept; run this again`,
+      )
+    }
+    await handle.chmod(0o644)
+  } finally {
+    await handle.close()
   }
-  await pipeline(
-    await shelf.store.open(key, from),
-    counted,
-    createWriteStream(partial, { flags: from > 0 ? 'r+' : 'w', start: from, mode: 0o600, flush: true }),
-  )
-  const { size } = await stat(partial)
-  const expected = await digestOnRecord(shelf.store, key)
-  if (size !== bytes || (expected !== undefined && expected !== hash.digest('hex'))) {
-    await rm(partial)
-    throw new Error(
-      `${shelf.name}: ${key} was downloaded and is not what its record says: nothing of it was kept; run this again`,
-    )
-  }
-  await chmod(partial, 0o644)
   await rename(partial, file)
+}
+
+/** How much an interrupted download left. The folder may be one in which everybody writes: what is no file of this user's own, with one name, is not gone on with. */
+async function begunBytes(partial: string): Promise<number> {
+  const is = await lstat(partial).catch(() => undefined)
+  return is?.isFile() && is.nlink === 1 && is.uid === process.getuid?.() ? is.size : 0
 }
 
 async function digestInto(hash: Hash, file: string, bytes: number): Promise<void> {

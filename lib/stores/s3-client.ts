@@ -152,6 +152,8 @@ function makeClient(sdk: S3['sdk'], access: S3Access, patience: Patience, idleMs
       socketTimeout: idleMs,
       requestTimeout: patience.requestMs,
       throwOnRequestTimeout: true,
+      // Also where NODE_TLS_REJECT_UNAUTHORIZED=0 is left over from somebody's test.
+      httpsAgent: { rejectUnauthorized: true },
     },
   })
 }

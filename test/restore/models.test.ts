@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
 import {
+  chmodSync,
+  chownSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -257,5 +260,35 @@ test('what is missing is told by name, and what is there in its size is not', as
   expect(await missingModels(wanted(bucket()))).toEqual({
     missing: ['vae/b.safetensors', 'vae/c.safetensors'],
     count: 3,
+  })
+})
+
+describe('in a folder in which everybody may write', () => {
+  const partial = () => at('checkpoints/.a.safetensors.partial')
+  beforeEach(() => {
+    put('bucket', model, 'hello', { record: true })
+    put('elsewhere', 'shadow', 'hel')
+    mkdirSync(at('checkpoints'), { recursive: true })
+  })
+
+  test.each<[string, (file: string) => void]>([
+    ['a link', (file) => symlinkSync(file, partial())],
+    ['another name', (file) => linkSync(file, partial())],
+  ])('what somebody laid down as %s of a file elsewhere is not written through', async (_, plant) => {
+    const elsewhere = path.join(folder, 'elsewhere/shadow')
+    chmodSync(elsewhere, 0o600)
+    plant(elsewhere)
+    expect(await bring(bucket())).toEqual([`downloaded ${model}`])
+    expect(readFileSync(at(model), 'utf8')).toBe('hello')
+    expect(lstatSync(at(model)).isFile()).toBe(true)
+    expect(readFileSync(elsewhere, 'utf8')).toBe('hel')
+    expect(statSync(elsewhere).mode & 0o777).toBe(0o600)
+  })
+
+  test.runIf(process.getuid?.() === 0)('a beginning that is not our own is not gone on with', async () => {
+    writeFileSync(partial(), 'xxx')
+    chownSync(partial(), 65534, 65534)
+    expect(await bring(bucket())).toEqual([`downloaded ${model}`])
+    expect(statSync(at(model)).uid).toBe(0)
   })
 })
