@@ -9,8 +9,9 @@ export function readDotEnv(text: string): { values: Record<string, string>; prob
     .replace(/^\uFEFF/, '')
     .split(/\r?\n/)
     .entries()) {
-    if (line.trim() === '' || line.trimStart().startsWith('#')) continue
-    const match = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$/.exec(line)
+    const setting = line.trim()
+    if (setting === '' || setting.startsWith('#')) continue
+    const match = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(setting)
     if (!match) {
       problems.push(`.env line ${index + 1} is not NAME=value`)
       continue

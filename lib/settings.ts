@@ -253,7 +253,9 @@ function endpointProblem(endpoint: string): string | undefined {
   try {
     url = new URL(endpoint)
   } catch {
-    return `must be an address such as ${r2Endpoint}; it is ${JSON.stringify(endpoint)}`
+    // What is cut off or mistyped may hold a password all the same.
+    const shown = endpoint.includes('@') ? '' : `; it is ${JSON.stringify(endpoint)}`
+    return `must be an address such as ${r2Endpoint}${shown}`
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must begin with https:// or http://'
   if (url.username || url.password) return 'must not hold a user or a password'

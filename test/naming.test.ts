@@ -215,7 +215,9 @@ describe('an archive of an item', () => {
   test.each(['', '../env', 'config/env', 'Env', 'eNV', '.env', '-env', 'my env', 'env\n', 'é'])(
     'is not made for %j',
     (item) => {
-      expect(() => archiveName(item, stamp('2026-11-24'))).toThrow(RangeError)
+      const make = () => archiveName(item, stamp('2026-11-24'))
+      expect(make).toThrow(RangeError)
+      expect(make).toThrow(`${JSON.stringify(item)} cannot be part of a file name`)
     },
   )
 
@@ -314,6 +316,7 @@ describe("a run report's key", () => {
     'runs/2026-11-24-03-07-09.json',
     'runs/a/backup-cron-2026-11-24-03-07-09.json',
     'backup-cron-2026-11-24-03-07-09.json',
+    'a/runs/backup-cron-2026-11-24-03-07-09.json',
     'runs/Backup-2026-11-24-03-07-09.json',
     '',
   ])('is not %j', (key) => {

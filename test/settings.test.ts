@@ -129,6 +129,13 @@ describe('law 9: secrets', () => {
   test('are not in the message about wrong settings', () => {
     const wrong = { ...secrets, BACKUP_PING_URL: 'very-secret', R2_ENDPOINT: 'https://u:very-secret@host' }
     expect(failureOf(() => readSettings(wrong)).message).not.toContain('very-secret')
+    const cut = { R2_ENDPOINT: 'https://u:very-secret@', HETZNER_ENDPOINT: '//u:very-secret@host' }
+    expect(failureOf(() => readSettings(cut)).problems).toEqual([
+      expect.stringMatching(/^R2_ENDPOINT must be an address such as https:\/\/[^;]*$/),
+      expect.stringMatching(/^HETZNER_ACCESS_KEY_ID is missing/),
+      expect.stringMatching(/^HETZNER_SECRET_ACCESS_KEY is missing/),
+      expect.stringMatching(/^HETZNER_ENDPOINT must be an address such as https:\/\/[^;]*$/),
+    ])
   })
 })
 

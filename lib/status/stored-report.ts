@@ -39,7 +39,9 @@ export function readReport(text: string): StoredReport | undefined {
     finishedAt: timeOf(report.finishedAt) ?? startedAt,
     ok: report.ok === true,
     items: report.items.flatMap(readItem),
-    problems: Array.isArray(report.problems) ? report.problems.map(String) : [],
+    problems: Array.isArray(report.problems)
+      ? report.problems.filter((problem) => typeof problem === 'string')
+      : [],
     ...(typeof report.safeToShutDown === 'boolean' ? { safeToShutDown: report.safeToShutDown } : {}),
   }
 }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { messageOf } from '../message.ts'
 import { writeState } from '../state-folder.ts'
+import { readTime } from '../time.ts'
 import type { Archive } from './archives.ts'
 
 /** What an archive was found to be, and what it looked like then. */
@@ -110,5 +111,11 @@ async function load(file: string): Promise<Known> {
 }
 
 function isSeen(seen: Partial<Seen> | null): boolean {
-  return typeof seen?.at === 'string' && typeof seen.bytes === 'number' && typeof seen.modified === 'string'
+  return (
+    typeof seen?.at === 'string' &&
+    readTime(seen.at) !== undefined &&
+    ['good', 'broken', 'unverified'].includes(seen.status ?? '') &&
+    typeof seen.bytes === 'number' &&
+    typeof seen.modified === 'string'
+  )
 }

@@ -188,7 +188,7 @@ test('whatever members an archive has, nothing changes but what its item may cha
         expect(surroundings()).toBe(before)
       },
     ),
-    tries(40),
+    tries(40, 4),
   )
   expect(Math.min(outcomes.restored, outcomes.refused), JSON.stringify(outcomes)).toBeGreaterThan(2)
 }, 600_000)

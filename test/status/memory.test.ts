@@ -31,14 +31,26 @@ test('what was remembered comes back, from a file that only this user reads', as
   expect(readdirSync(path.dirname(file))).toEqual(['status.json'])
 })
 
-test.each(['', 'null', '[1]', '{"sfs":7}', '{"sfs":{"files":null}}', '{"verdaOff":"soon"}'])(
-  'a file with %j in it is forgotten',
-  async (text) => {
-    const file = path.join(folder, 'status.json')
-    writeFileSync(file, text)
-    expect(await recall(file)).toEqual({})
-  },
-)
+test.each([
+  '',
+  'null',
+  '[1]',
+  '{"sfs":7}',
+  '{"sfs":{"files":null}}',
+  '{"verdaOff":"soon"}',
+  // Found by test/fuzz: what status took from these broke it.
+  '{"models":7}',
+  '{"models":{"where":"PROD_SFS"}}',
+  '{"models":{"where":"PROD_SFS","files":[{"bytes":1}]}}',
+  '{"sfs":{"title":"SFS","at":"2026-11-24T09:00:00Z","files":[]}}',
+  '{"sfs":{"title":"SFS","at":"soon","files":[],"texts":{}}}',
+  '{"sfs":{"title":"SFS","at":"2026-11-24T09:00:00Z","files":[{}],"texts":{}}}',
+  '{"sfs":{"title":"SFS","at":"2026-11-24T09:00:00Z","files":[],"texts":{"a":7}}}',
+])('a file with %j in it is forgotten', async (text) => {
+  const file = path.join(folder, 'status.json')
+  writeFileSync(file, text)
+  expect(await recall(file)).toEqual({})
+})
 
 test('where there is no file, nothing is remembered', async () => {
   expect(await recall(path.join(folder, 'none'))).toEqual({})

@@ -36,6 +36,11 @@ const item = (status: string, more = {}) => ({
   stores: { sfs: { status, key: 'k', ...more } },
 })
 
+test('a problem that is no text is passed over', () => {
+  const text = report('05', []).replace('{', '{"problems":["no room",{"toString":[]},null],')
+  expect(readReport(text)?.problems).toEqual(['no room'])
+})
+
 test('the last success is behind later failures, and skips are none of the two', () => {
   const runs = runsOf([
     report('05', [item('stored')]),

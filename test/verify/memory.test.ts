@@ -118,11 +118,17 @@ test('entries that are none are passed over', async () => {
   one.note(archive, seen)
   await one.save()
   const content = JSON.parse(readFileSync(file(), 'utf8'))
-  writeFileSync(
-    file(),
-    JSON.stringify({ ...content, archives: { ...content.archives, x: null, y: { at: 1 } } }),
-  )
-  expect((await memory()).seen(archive)).toBeDefined()
+  const [[id, entry]] = Object.entries(content.archives) as [[string, object]]
+  const strange = {
+    x: null,
+    y: { at: 1 },
+    'cache/z': { ...entry, at: 'never' },
+    'cache/v': { ...entry, status: 'fine' },
+  }
+  writeFileSync(file(), JSON.stringify({ ...content, archives: { [id]: entry, ...strange } }))
+  const next = await memory()
+  expect(next.seen(archive)).toBeDefined()
+  for (const key of ['z', 'v']) expect(next.seen({ ...archive, key })).toBeUndefined()
   expect(warnings).toEqual([])
 })
 
