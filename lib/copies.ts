@@ -44,9 +44,11 @@ export function copiesAmong(
 ): Copy[] {
   const copies = new Map<string, Copy>()
   const copyOf = (key: string): Copy | undefined => {
+    const known = copies.get(key)
+    if (known) return known
     const name = key.startsWith(folder) ? readArchiveName(item, key.slice(folder.length)) : undefined
     if (name?.kind !== 'dated') return undefined
-    const copy = copies.get(key) ?? { key, stamp: name.stamp }
+    const copy: Copy = { key, stamp: name.stamp }
     copies.set(key, copy)
     return copy
   }
@@ -92,7 +94,7 @@ export function knownCopy(copy: Copy, recordText: string): KnownCopy | undefined
 
 /**
  * The newest copy, by the time in its record, that passes the cheap check and is not from the future. Within a day the
- * names need not be in the order of the times: the day's own file may be replaced after an hour's was written.
+ * names need not be in the order of the times: the day's own file may be replaced after an hour's was written. `copies`: newest stamp first.
  */
 export async function newestGood(
   store: AppendOnlyStore,
@@ -100,18 +102,21 @@ export async function newestGood(
   now: Date,
 ): Promise<KnownCopy | undefined> {
   let newest: KnownCopy | undefined
+  let found = ''
   for (const copy of copies) {
-    if (stampTime(copy.stamp) > now || (newest && isBefore(copy.stamp, newest.time))) continue
+    const { stamp } = copy
+    // Those of a day lie together, and no earlier day has anything newer.
+    if (stamp.slice(0, dayLength) < found.slice(0, dayLength)) break
+    if (stampTime(stamp) > now || stamp < found.slice(0, stamp.length)) continue
     const known = await readCopy(store, copy)
-    if (known?.good && known.time <= now && !(newest && known.time <= newest.time)) newest = known
+    if (!known?.good || known.time > now || (newest && known.time <= newest.time)) continue
+    newest = known
+    found = timeText(known.time)
   }
   return newest
 }
 
-/** Whether the whole period of a stamp is over at a time. */
-function isBefore(stamp: Stamp, time: Date): boolean {
-  return stamp < timeText(time).slice(0, stamp.length)
-}
+const dayLength = 'YYYY-MM-DD'.length
 
 /** Whether a time lies in the period that a stamp names; of any year, unlike the times of which names are made. */
 export function isWithin(stamp: Stamp, time: Date): boolean {

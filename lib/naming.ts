@@ -70,7 +70,7 @@ export function makeStamp(time: Date, unit: StampUnit): Stamp {
 
 /** Undefined when `text` is not a stamp, which includes dates that no calendar has. */
 export function readStamp(text: string): Stamp | undefined {
-  return STAMP.test(text) && timeText(textTime(text), text.length) === text ? (text as Stamp) : undefined
+  return STAMP.test(text) && isInCalendar(text) ? (text as Stamp) : undefined
 }
 
 /** The start of the day, hour or minute that a stamp names. */
@@ -99,8 +99,7 @@ export function runReportName(command: string, time: Date): string {
 export function readRunReportName(key: string): { command: string; time: Date } | undefined {
   const [, command, text] = RUN_REPORT.exec(key) ?? []
   if (command === undefined || text === undefined) return undefined
-  const time = textTime(text)
-  return timeText(time, text.length) === text ? { command, time } : undefined
+  return isInCalendar(text) ? { command, time: textTime(text) } : undefined
 }
 
 const ARCHIVE = '.tar.gz'
@@ -130,11 +129,29 @@ function timeText(time: Date, length: number): string {
   return time.toISOString().slice(0, length).replace(/[T:]/g, '-')
 }
 
-/**
- * The inverse of `timeText`. A date that no calendar has runs over into another one, so that its text
- * differs.
- */
+/** The inverse of `timeText`. */
 function textTime(text: string): Date {
-  const [year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0] = text.split('-').map(Number)
-  return new Date(Date.UTC(year, month - 1, day, hour, minute, second))
+  const [hour, minute, second] = [twoDigits(text, 11), twoDigits(text, 14), twoDigits(text, 17)]
+  return new Date(Date.UTC(yearOf(text), twoDigits(text, 5) - 1, twoDigits(text, 8), hour, minute, second))
+}
+
+/** Whether a text of the form `YYYY-MM-DD…` is a time that there is. Counted out, because every listing asks it of thousands. */
+function isInCalendar(text: string): boolean {
+  const [month, day] = [twoDigits(text, 5), twoDigits(text, 8)]
+  const days = month === 2 && yearOf(text) % 4 === 0 ? 29 : (DAYS[month - 1] ?? 0)
+  const isTime = twoDigits(text, 11) < 24 && twoDigits(text, 14) < 60 && twoDigits(text, 17) < 60
+  return day >= 1 && day <= days && isTime
+}
+
+/** Of 2000 to 2099, in which every fourth year is a leap year. */
+const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+function yearOf(text: string): number {
+  return twoDigits(text, 0) * 100 + twoDigits(text, 2)
+}
+
+/** 0 behind the end of a shorter text. */
+function twoDigits(text: string, place: number): number {
+  if (text.length < place + 2) return 0
+  return (text.charCodeAt(place) - 48) * 10 + text.charCodeAt(place + 1) - 48
 }

@@ -20,7 +20,7 @@ export async function keepReport(
     try {
       if (!worked) await store.probe()
       await saveReport(store, folder, report)
-      if (rotates(store)) await forgetReports(store, folder, runReportDays, plan.now)
+      if (rotates(store)) await forgetReports(store, folder, plan.command, runReportDays, plan.now)
     } catch (error) {
       // Where nothing at all could be stored, every item has said so already.
       if (!worked) continue
@@ -46,11 +46,22 @@ async function saveReport(store: AppendOnlyStore, folder: string, report: Report
   }
 }
 
-/** Removes the run reports of the SFS cache that are older than `days`. */
-async function forgetReports(store: RotatingStore, folder: string, days: number, now: Date): Promise<void> {
+/**
+ * Removes the run reports of a command from the SFS cache that are older than `days`. They are listed oldest first, and on a share each of them costs a question
+ * to its server: the first that stays ends it.
+ */
+async function forgetReports(
+  store: RotatingStore,
+  folder: string,
+  command: string,
+  days: number,
+  now: Date,
+): Promise<void> {
   const oldest = now.getTime() - days * 24 * 3600 * 1000
-  for await (const { key } of store.list(`${folder}runs/`)) {
+  for await (const { key } of store.list(`${folder}runs/${command}-`)) {
     const name = readRunReportName(key.slice(folder.length))
-    if (name && name.time.getTime() < oldest) await store.remove(key)
+    if (name === undefined) continue
+    if (name.time.getTime() >= oldest) return
+    await store.remove(key)
   }
 }

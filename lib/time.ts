@@ -12,6 +12,9 @@ const formats = ['YYYY-MM-DD', 'YYYY-MM-DDTHH:mm', 'YYYY-MM-DDTHH:mm:ss', 'YYYY-
  * takes out of the years 0 to 9999, which are as far as such texts go.
  */
 export function readTime(text: string): Date | undefined {
+  // As this program itself writes it: records and reports are read by the thousand.
+  const written = new Date(text)
+  if (!Number.isNaN(written.getTime()) && written.toISOString() === text) return written
   const [, local = '', sign, hours = '0', minutes = '0'] =
     /^(.*?)(?:Z|([+-])(\d{2}):(\d{2}))?$/.exec(text) ?? []
   const time = formats.map((format) => dayjs.utc(local, format, true)).find((parsed) => parsed.isValid())

@@ -1,6 +1,10 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { CronExpressionParser } from 'cron-parser'
+import { backupFlags } from '../lib/cli/backup-manual.ts'
+import { listOf, parseFlags } from '../lib/cli/flags.ts'
+import type { CommandName } from '../lib/inventory.ts'
+import type { Request } from '../lib/select.ts'
 
 export interface CronLine {
   /** The five fields. */
@@ -36,4 +40,18 @@ export function runsOfADay({ schedule }: CronLine): { hour: number; minute: numb
   const [from, to] = [new Date('2026-11-23T23:59:59Z'), new Date('2026-11-24T23:59:59Z')]
   const runs = CronExpressionParser.parse(schedule, { currentDate: from, endDate: to, tz: 'UTC' })
   return [...runs].map((date) => ({ hour: date.getUTCHours(), minute: date.getUTCMinutes() }))
+}
+
+/** What a line asks a backup command for; undefined for a line that runs none. */
+export function requestOf({ command }: CronLine): Request | undefined {
+  const [, name, rest = ''] = /\/scripts\/(backup-\S+)\.ts(.*?) >>/.exec(command) ?? []
+  if (name === undefined) return undefined
+  const flags = parseFlags(rest.split(' ').filter(Boolean), backupFlags)
+  const [only, to] = [listOf(flags.only), listOf(flags.to)]
+  return {
+    command: name as CommandName,
+    quick: flags.quick === true,
+    ...(only ? { only } : {}),
+    ...(to ? { to } : {}),
+  }
 }

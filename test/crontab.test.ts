@@ -4,21 +4,12 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { backupFlags } from '../lib/cli/backup-manual.ts'
-import { listOf, parseFlags } from '../lib/cli/flags.ts'
+import { parseFlags } from '../lib/cli/flags.ts'
 import { verifyFlags } from '../lib/cli/verify-manual.ts'
-import {
-  type Bucket,
-  buckets,
-  type CommandName,
-  type Item,
-  items,
-  type StoreName,
-  type StorePolicy,
-} from '../lib/inventory.ts'
+import { type Bucket, buckets, type Item, items, type StoreName, type StorePolicy } from '../lib/inventory.ts'
 import { type Request, type Selected, selectItems } from '../lib/select.ts'
 import { readBudget } from '../lib/verify/budget.ts'
-import { type CronLine, readCrontab, runsOfADay } from './crontab-file.ts'
+import { type CronLine, readCrontab, requestOf, runsOfADay } from './crontab-file.ts'
 import { type S3Server, startS3Server } from './servers/s3-server.ts'
 
 const crontabs = {
@@ -183,20 +174,6 @@ describe('as cron runs it, with a bare environment', () => {
     expect(log).toMatch(/ would do this:\n(?:.*\n)+/)
   })
 })
-
-/** What a line asks a backup command for; undefined for a line that runs none. */
-function requestOf({ command }: CronLine): Request | undefined {
-  const [, name, rest = ''] = /\/scripts\/(backup-\S+)\.ts(.*?) >>/.exec(command) ?? []
-  if (name === undefined) return undefined
-  const flags = parseFlags(rest.split(' ').filter(Boolean), backupFlags)
-  const [only, to] = [listOf(flags.only), listOf(flags.to)]
-  return {
-    command: name as CommandName,
-    quick: flags.quick === true,
-    ...(only ? { only } : {}),
-    ...(to ? { to } : {}),
-  }
-}
 
 type HoursByTarget = Record<string, number[]>
 

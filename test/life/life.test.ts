@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest'
+import { figures } from './figures.ts'
+import { live } from './life.ts'
+
+/** Everything else is checked while it is lived: the first promise that does not hold is thrown, with seed and time. */
+test.each([11, 12])(
+  'a simulated winter with a leap day, seed %i: nothing is lost, every restore brings what the records promise',
+  async (seed) => {
+    const { story, growth } = await live({ seed, start: new Date('2028-01-17T00:00:00Z'), days: 45 })
+    const counted = (what: string, kind: string) => story.tally.counts.get(what)?.get(kind) ?? 0
+    expect(growth.map(({ day }) => day)).toContain('2028-02-29')
+    expect(counted('runs', 'ok')).toBeGreaterThan(1000)
+    expect(counted('restored items', 'in all')).toBeGreaterThan(50)
+    expect(story.tally.counts.get('rotated')?.size).toBeGreaterThan(0)
+    expect(story.tally.counts.get('faults')?.size).toBeGreaterThan(2)
+    expect(figures({ story, growth })).toContain('| tailscale |')
+  },
+  300_000,
+)

@@ -1,0 +1,132 @@
+import { backUp } from './backups.ts'
+import { type Chance, chanceOf } from './chance.ts'
+import { changesOf, firstDay } from './changes.ts'
+import { checkLook } from './check-look.ts'
+import { faultsOf } from './faults.ts'
+import { measure, sizes } from './measure.ts'
+import { morning } from './people.ts'
+import { watchStock } from './stock.ts'
+import type { Story } from './story.ts'
+import { loseVerda, strike } from './strike.ts'
+import { newTally } from './tally.ts'
+import { type Line, timetable } from './timetable.ts'
+import { type Memories, verifyMonth } from './verify-month.ts'
+import { newWorld } from './world.ts'
+
+const minute = 60_000
+const hour = 60 * minute
+const day = 24 * hour
+
+export interface LifeOptions {
+  seed: number
+  start: Date
+  days: number
+  /** Told after each day how many there were. */
+  onDay?(days: number): void
+}
+
+/** What is left when a life is over. */
+export interface Life {
+  story: Story
+  /** Bytes at full size at the end of each day. */
+  growth: { day: string; sizes: Record<string, number> }[]
+}
+
+interface Event {
+  at: number
+  act: () => void | Promise<void>
+}
+
+/**
+ * Lives through so many days in virtual time: people change things, cron runs the lines of the real crontabs, faults strike, people look at status and act. Everything is
+ * decided by the seed. Throws a violation, with seed and time, as soon as anything that was promised does not hold.
+ */
+export async function live({ seed, start, days, onDay }: LifeOptions): Promise<Life> {
+  const story = begin(seed, start.getTime())
+  const { world } = story
+  const faults = faultsOf(seed, world.now + 2 * day, world.now + days * day)
+  const lines = timetable()
+  const memories: Memories = new Map()
+  const growth: Life['growth'] = []
+  firstDay(story)
+  for (let begun = start.getTime(); begun < start.getTime() + days * day; begun += hour) {
+    world.now = begun
+    const date = new Date(begun)
+    const events: Event[] = changesOf(story, start.getTime())
+    for (const line of lines)
+      for (const at of line.minutesOf(date))
+        events.push({ at: begun + at * minute, act: () => runLine(story, line, memories) })
+    while (faults[0] && faults[0].at < begun + hour) {
+      const fault = faults.shift() as (typeof faults)[number]
+      events.push({ at: fault.at, act: () => strike(story, fault) })
+    }
+    if (date.getUTCHours() === 9) events.push({ at: begun + 2 * minute, act: () => look(story) })
+    events.push({ at: begun + story.chance('measures').whole(0, 59) * minute, act: () => measure(story) })
+    await pass(story, events, begun + hour)
+    if (date.getUTCHours() !== 23) continue
+    growth.push({ day: date.toISOString().slice(0, 10), sizes: sizes(story) })
+    onDay?.(growth.length)
+  }
+  return { story, growth }
+}
+
+function begin(seed: number, now: number): Story {
+  const world = newWorld(seed, now)
+  const chances = new Map<string, Chance>()
+  return {
+    world,
+    start: now,
+    stock: watchStock(world),
+    tally: newTally(),
+    chance(name) {
+      const found = chances.get(name) ?? chanceOf(seed, name)
+      chances.set(name, found)
+      return found
+    },
+    damage: [],
+    found: [],
+    mayHaveOrphans: false,
+    troubledUntil: now,
+    clockTroubleUntil: 0,
+    safeAt: new Map(),
+    remembered: {},
+    later: [],
+  }
+}
+
+/** Lets everything of an hour happen in its order, also what becomes due meanwhile. */
+async function pass(story: Story, events: Event[], end: number): Promise<void> {
+  for (;;) {
+    events.push(...story.later.filter(({ at }) => at < end))
+    story.later = story.later.filter(({ at }) => at >= end)
+    events.sort((a, b) => a.at - b.at)
+    const next = events.shift()
+    if (next === undefined) return
+    story.world.now = Math.max(story.world.now, next.at + story.chance('seconds').whole(0, 59_000))
+    await next.act()
+  }
+}
+
+/** What cron does at a line, when its machine is on. Now and then the process is killed half-way, and now and then because the whole instance goes. */
+async function runLine(story: Story, { host, request }: Line, memories: Memories): Promise<void> {
+  const { world } = story
+  // A new instance has its crontab when its restore is done.
+  if (!world[host].on || (host === 'verda' && world.verda.restoring)) return
+  if (request === undefined) {
+    story.found.push(...(await verifyMonth(world, host, memories, story.chance('verify'))))
+    return
+  }
+  const dice = story.chance('kills')
+  const diesAt = dice.happens(1 / 100) ? dice.whole(0, 8) : undefined
+  const { report } = await backUp(story, request, diesAt === undefined ? {} : { diesAt })
+  if (report === undefined && host === 'verda' && dice.happens(0.2))
+    loseVerda(story, world.now + Math.ceil(dice.spread(60, 5000)) * minute)
+}
+
+/** Status is looked at on every working day, and what it says is done. */
+async function look(story: Story): Promise<void> {
+  const { world } = story
+  const weekday = new Date(world.now).getUTCDay()
+  if (!world.mello.on || weekday === 0 || weekday === 6) return
+  await morning(story, checkLook(story))
+}

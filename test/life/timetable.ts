@@ -1,0 +1,42 @@
+import { CronExpressionParser } from 'cron-parser'
+import type { HostName } from '../../lib/inventory.ts'
+import type { Request } from '../../lib/select.ts'
+import { readCrontab, requestOf } from '../crontab-file.ts'
+
+/** A line of a crontab that runs one of this toolkit's commands. */
+export interface Line {
+  host: HostName
+  /** What it asks a backup for; absent for the monthly verify. */
+  request?: Request
+  /** The minutes of an hour, UTC, at which it runs; none in most hours for most lines. */
+  minutesOf(hour: Date): readonly number[]
+}
+
+/** The lines of both crontabs, as they are installed. */
+export function timetable(): Line[] {
+  return (['verda', 'mello'] as const).flatMap((host) =>
+    readCrontab(host).lines.flatMap((line) => {
+      const request = requestOf(line)
+      if (request === undefined && !line.command.includes('/scripts/verify.ts')) return []
+      const { minute, hour, dayOfMonth, month, dayOfWeek } = CronExpressionParser.parse(line.schedule).fields
+      // Cron takes either of the two where both are given, and this takes them together.
+      if (!dayOfMonth.isWildcard && !dayOfWeek.isWildcard)
+        throw new Error(`${line.schedule}: two kinds of day`)
+      const has = (values: readonly unknown[], value: number) => values.includes(value)
+      const minutes = minute.values as readonly number[]
+      return [
+        {
+          host,
+          ...(request ? { request } : {}),
+          minutesOf: (time: Date) =>
+            has(hour.values, time.getUTCHours()) &&
+            has(dayOfMonth.values, time.getUTCDate()) &&
+            has(month.values, time.getUTCMonth() + 1) &&
+            has(dayOfWeek.values, time.getUTCDay())
+              ? minutes
+              : [],
+        },
+      ]
+    }),
+  )
+}
