@@ -42,6 +42,9 @@ export async function oracleOf(world: World): Promise<Oracle> {
       const strays = await checkProcesses(world)
       const after = await lookAround()
       const all = Object.values(after.backups).flat()
+      // What fits its record again is another one by now.
+      for (const { store, key, wrong } of all)
+        if (wrong === undefined) world.damaged.delete(`${store} ${key}`)
       const part = (store: StoreName, { views, backups }: Looked) => ({
         view: views[store],
         backups: backups[store],

@@ -2,7 +2,7 @@ import { type Kind, later } from '../round.ts'
 
 /** Two, or ten, at once: of the same command, or of others, with the same items or with others. */
 export const crowd: Kind = {
-  name: 'several at once',
+  name: 'several-at-once',
   weight: 4,
   commands: ['backup-cron', 'backup-verda', 'backup-mello'],
   async inject(round) {

@@ -5,7 +5,7 @@ import { remount, wholeDisk } from '../world.ts'
 
 /** The share, or Mello's disk, has room for some pages more, or for some files; from the start, or from a moment on. */
 export const diskFull: Kind = {
-  name: 'disk full',
+  name: 'disk-full',
   weight: 8,
   needs: 'mounts',
   commands: ['backup-cron', 'backup-verda'],

@@ -2,7 +2,7 @@ import { counted, type Kind } from '../round.ts'
 
 /** One call to a disk, a few, or all from one on fail as a bad disk or share lets them; or writes take less than they were given. */
 export const failingCall: Kind = {
-  name: 'failing call',
+  name: 'failing-call',
   weight: 14,
   commands: ['backup-cron', 'backup-cron', 'backup-verda', 'restore', 'verify'],
   async inject(round) {

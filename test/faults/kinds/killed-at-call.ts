@@ -2,7 +2,7 @@ import { counted, type Kind } from '../round.ts'
 
 /** The process is gone just before one of the calls with which it changes something on a disk. */
 export const killedAtCall: Kind = {
-  name: 'killed at a call',
+  name: 'killed-at-call',
   weight: 12,
   commands: ['backup-cron', 'backup-cron', 'backup-verda', 'restore', 'verify'],
   async inject(round) {

@@ -5,7 +5,7 @@ import { killGroup } from '../run.ts'
 
 /** At a random moment the process, or it with everything that it started, gets a signal. */
 export const killedAtMoment: Kind = {
-  name: 'killed at a moment',
+  name: 'killed-at-moment',
   weight: 12,
   commands: ['backup-cron', 'backup-verda', 'backup-mello', 'restore', 'verify', 'status'],
   async inject(round) {

@@ -3,7 +3,7 @@ import type { Kind } from '../round.ts'
 
 /** The process is gone when one of its requests arrives, or when it was done and not yet answered. */
 export const killedAtRequest: Kind = {
-  name: 'killed at a request',
+  name: 'killed-at-request',
   weight: 9,
   commands: ['backup-verda', 'backup-verda', 'backup-mello', 'restore', 'verify'],
   async inject(round) {

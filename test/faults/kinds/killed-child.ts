@@ -19,7 +19,7 @@ const programs = [
 
 /** A program that the run started is killed under it: the first, or a later one, of its name. */
 export const killedChild: Kind = {
-  name: 'killed child',
+  name: 'killed-child',
   weight: 10,
   commands: ['backup-cron', 'backup-verda', 'backup-mello', 'restore'],
   async inject(round) {

@@ -4,7 +4,7 @@ import { remount, wholeDisk } from '../world.ts'
 
 /** The share, or Mello's disk, becomes read-only: before the run, or as soon as no file of it is open for writing after a moment. */
 export const readOnly: Kind = {
-  name: 'read-only disk',
+  name: 'read-only-disk',
   weight: 4,
   needs: 'mounts',
   commands: ['backup-cron', 'backup-verda', 'verify'],

@@ -17,7 +17,7 @@ const hows: readonly How[] = [500, 503, 429, 'reset', 'half', 'lost answer', 'lo
 
 /** The object store answers with an error, with half an answer, with none after it did what was asked, or with a wrong bit; more than one request. */
 export const s3Answers: Kind = {
-  name: 'S3 answers',
+  name: 's3-answers',
   weight: 14,
   commands: ['backup-verda', 'backup-verda', 'backup-mello', 'restore', 'verify', 'status'],
   async inject(round) {

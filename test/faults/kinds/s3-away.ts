@@ -2,7 +2,7 @@ import type { Kind } from '../round.ts'
 
 /** The object store is away for the whole run. Such a run takes all the patience that there is, so there are few. */
 export const s3Away: Kind = {
-  name: 'S3 away',
+  name: 's3-away',
   weight: 0.5,
   commands: ['backup-verda', 'backup-mello', 'restore', 'status'],
   async inject(round) {

@@ -2,7 +2,7 @@ import type { Kind } from '../round.ts'
 
 /** What stands between the machine and the object store cuts a connection at some byte, resets it, turns a bit, or is slow. */
 export const s3Wire: Kind = {
-  name: 'S3 wire',
+  name: 's3-wire',
   weight: 12,
   commands: ['backup-verda', 'backup-verda', 'backup-mello', 'restore', 'verify'],
   async inject(round) {

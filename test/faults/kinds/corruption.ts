@@ -1,0 +1,87 @@
+import { appendFileSync, readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { type Kind, later, said } from '../round.ts'
+
+/**
+ * Between two runs something that was good on the share, or on Mello, rots: a bit, its end, its record, all of it. It must never be offered as good, nothing
+ * good may be rotated away for its sake, and the next day's run has a whole one again.
+ */
+export const corruption: Kind = {
+  name: 'corruption-at-rest',
+  weight: 6,
+  commands: ['backup-cron', 'backup-cron', 'backup-verda'],
+  async inject(round) {
+    const { world, oracle, random, asked, command } = round
+    const store = command === 'backup-cron' ? 'sfs' : 'mello'
+    const root = store === 'sfs' ? world.verda.cache : world.disks.mello
+    const items = Object.keys(asked)
+    const good = oracle.good().filter((backup) => backup.store === store && items.includes(backup.item))
+    const newest = [...good].sort((a, b) => (a.time < b.time ? 1 : -1))[0]
+    const victim = random.chance(0.6) ? newest : good.length > 0 ? random.pick(good) : undefined
+    if (victim === undefined)
+      return { runs: [await round.run()], what: 'nothing there to rot', tooLate: true }
+    const archive = path.join(root, victim.key)
+    const how = random.pick(['bit', 'bit', 'end', 'longer', 'gone', 'record bit', 'record gone'] as const)
+    // Links share their bytes: what rots in one rots in all.
+    const alike = good.filter((backup) => backup.sha256 === victim.sha256 && backup.item === victim.item)
+    const broken = how === 'gone' || how.startsWith('record') ? [victim] : alike
+    for (const { key } of broken) world.damaged.add(`${store} ${key}`)
+    rot(archive, how, random.next())
+    await oracle.accept()
+
+    // Found by whoever reads everything, passed over by whoever restores.
+    const problems: string[] = []
+    const env = { BACKUP_NOW: later(round.now, -1) }
+    const verify = await world.run('verify', ['--json', '--store', store, '--only', victim.item], { env })
+    const record = how === 'record gone'
+    const checked = (JSON.parse(verify.stdout || '{"checked":[]}').checked ?? []) as {
+      key: string
+      status: string
+    }[]
+    for (const { key } of broken) {
+      const status = checked.find((one) => one.key === key)?.status
+      if (status === 'good' || (status === 'unverified' && !record))
+        problems.push(`verify calls ${key} (${how}) ${status}`)
+    }
+    if (!record && how !== 'gone' && verify.code !== 1)
+      problems.push(
+        `verify ended with ${verify.code} though ${victim.key} (${how}) is damaged: ${said(verify)}`,
+      )
+    round.now = later(round.now, 24 * 60)
+    world.witness(round.now)
+    const run = await round.run()
+    // As long as a damaged copy has to stay, nothing is rotated away: a person does what the run says.
+    if (run.stdout.includes('move it away together with its .sha256')) {
+      for (const { key } of broken) {
+        if (!run.stdout.includes(key)) continue
+        for (const file of [key, `${key}.sha256`]) rmSync(path.join(root, file), { force: true })
+      }
+    }
+    return { runs: [run], what: `${how} of ${store} ${victim.key}`, problems }
+  },
+}
+
+function rot(archive: string, how: string, where: number): void {
+  const file = how.startsWith('record') ? `${archive}.sha256` : archive
+  const content = readFileSync(file)
+  const at = Math.floor(where * content.length)
+  if (how === 'end') truncateSync(file, at)
+  else if (how === 'longer') appendFileSync(file, 'more')
+  else if (how === 'bit') {
+    content[at] = (content[at] as number) ^ 1
+    writeInPlace(file, content)
+  } else if (how === 'record bit') {
+    // In the digest, which is what counts.
+    const text = content.toString()
+    const digest = text.search(/^[0-9a-f]{64} /m) + (at % 64)
+    writeInPlace(
+      file,
+      Buffer.from(`${text.slice(0, digest)}${text[digest] === '0' ? '1' : '0'}${text.slice(digest + 1)}`),
+    )
+  } else unlinkSync(file)
+}
+
+/** The same inode, as a disk lets it rot. */
+function writeInPlace(file: string, content: Buffer): void {
+  writeFileSync(file, content, { flag: 'r+' })
+}

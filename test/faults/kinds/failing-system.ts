@@ -1,0 +1,47 @@
+import { execFile } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import type { Kind } from '../round.ts'
+
+const libraries = '/usr/lib/fiu'
+
+/** Some of the system calls of the process fail at random, from a moment on: of files, pipes and connections alike (libfiu). */
+export const failingSystem: Kind = {
+  name: 'failing-system-calls',
+  weight: 4,
+  needs: 'fiu',
+  commands: ['backup-cron', 'backup-verda', 'restore', 'verify'],
+  async inject(round) {
+    const { random, world } = round
+    const control = `${world.folder}/fiu`
+    const calls = random.pick([
+      'posix/io/rw/*',
+      'posix/io/oc/*',
+      'posix/io/sync/*',
+      'posix/io/dir/*',
+      'posix/io/*',
+    ])
+    const probability = random.pick([0.002, 0.01, 0.05])
+    const delay = 400 + random.below(900)
+    let planted = false
+    const plant = async (pid: number) => {
+      await sleep(delay)
+      const command = `enable_random name=${calls},probability=${probability}`
+      planted = await promisify(execFile)('fiu-ctrl', ['-f', control, '-c', command, String(pid)], {
+        timeout: 5000,
+      }).then(
+        () => true,
+        () => false,
+      )
+    }
+    // As fiu-run does it, for this process alone: what it starts has an environment of its own.
+    const env = {
+      LD_PRELOAD: `${libraries}/fiu_run_preload.so ${libraries}/fiu_posix_preload.so`,
+      FIU_CTRL_FIFO: control,
+    }
+    const run = await round.run({ env, onStart: (child) => void plant(child.pid as number) })
+    // What fails may be the loading of the program itself.
+    const what = `${calls} fail with ${probability} after ${delay} ms`
+    return { runs: [run], what, tooLate: !planted, mayCrash: true }
+  },
+}
