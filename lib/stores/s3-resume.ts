@@ -28,6 +28,8 @@ export interface ResumeOptions {
   /** Given the bytes of each part that is now on the server: `sent` by this call, or `found` there and equal. */
   onBytes?(bytes: number, how: 'sent' | 'found'): void
   metadata?: Record<string, string>
+  /** In the place of the store's own. */
+  partBytes?: number
 }
 
 /**

@@ -154,18 +154,25 @@ async function assumeRole(endpoint: string, port: number, actions: readonly stri
     scope,
     root.secretAccessKey,
   )
-  const answer = await fetch(endpoint, {
-    method: 'POST',
-    body,
-    headers: {
-      ...headers,
-      'content-type': 'application/x-www-form-urlencoded',
-      authorization:
-        `AWS4-HMAC-SHA256 Credential=${root.accessKeyId}/${scope.day}/${region}/sts/aws4_request, ` +
-        `SignedHeaders=${names.join(';')}, Signature=${signature}`,
-    },
-  })
-  const text = await answer.text()
+  const ask = () =>
+    fetch(endpoint, {
+      method: 'POST',
+      body,
+      headers: {
+        ...headers,
+        'content-type': 'application/x-www-form-urlencoded',
+        authorization:
+          `AWS4-HMAC-SHA256 Credential=${root.accessKeyId}/${scope.day}/${region}/sts/aws4_request, ` +
+          `SignedHeaders=${names.join(';')}, Signature=${signature}`,
+      },
+    })
+  let text = ''
+  // It says that it is ready a little before it knows its users.
+  for (let tries = 0; tries < 300; tries++) {
+    text = await (await ask()).text()
+    if (!text.includes('Server not initialized')) break
+    await sleep(100)
+  }
   const field = (name: string) => text.match(new RegExp(`<${name}>(.*?)</${name}>`))?.[1]
   const [accessKeyId, secretAccessKey, sessionToken] = ['AccessKeyId', 'SecretAccessKey', 'SessionToken'].map(
     field,
