@@ -14,7 +14,7 @@ export const fanOut: Comparison = {
     const site = mixed()
     const servers = [await startObjectServer(), await startObjectServer()] as const
     const [r2, hetzner] = servers
-    const env = { ...site.env(), ...r2.env, SECOND: hetzner.endpoint }
+    const env = { ...site.env(), ...r2.env(), SECOND: hetzner.endpoint }
     const seen = new Set<string>()
     const way = (name: string, line: string, checks: string, more: Partial<Way> = {}): Way => ({
       name,

@@ -35,12 +35,20 @@ export const growth: Comparison = {
       for (const size of sizes) {
         const site = openSite(path.join(folder, 'growth'), (home) => lay(home, size))
         const env = site.env()
-        const cron = site.command('backup-cron', '--only', 'home-dev')
         const rows = await race(
           [
-            { name: 'backup-cron', ours: true, line: cron, env, checks: 'everything', prepare: site.clear },
             {
-              name: base,
+              name: `backup-cron, ${size}`,
+              ours: true,
+              against: `${base}, ${size}`,
+              line: site.command('backup-cron', '--only', 'home-dev'),
+              env,
+              checks: 'read back, record of SHA-256',
+              prepare: site.clear,
+            },
+            {
+              name: `${base}, ${size}`,
+              against: `${base}, ${size}`,
               line: `${tarHome(site.root)} | igzip >${site.out}/a.tar.gz`,
               env,
               checks: 'nothing',
@@ -48,7 +56,7 @@ export const growth: Comparison = {
               prepare: site.clear,
             },
           ],
-          { rounds, folder: site.folder, say: (text) => say(`${size} ${unit}: ${text}`) },
+          { rounds, folder: site.folder, say: (text) => say(`${unit}: ${text}`) },
         )
         measured.push({ size, rows })
         site.remove()
@@ -59,13 +67,12 @@ export const growth: Comparison = {
 }
 
 function drawn(unit: string, measured: { size: number; rows: Row[] }[]) {
-  const names = measured[0]?.rows.map(({ name, ours }) => ({ name, ours })) ?? []
   const seriesOf = (of: (run: Row['runs'][number]) => number) =>
-    names.map(({ name, ours }) => ({
+    ['backup-cron', base].map((name, index) => ({
       name,
-      ours,
+      ours: index === 0,
       points: measured.flatMap(({ size, rows }): [number, number][] => {
-        const runs = rows.find((row) => row.name === name)?.runs ?? []
+        const runs = rows[index]?.runs ?? []
         return runs.length === 0 ? [] : [[size, median(runs.map(of))]]
       }),
     }))
@@ -78,10 +85,8 @@ function drawn(unit: string, measured: { size: number; rows: Row[] }[]) {
     .filter(({ points }) => points.length > 2)
     .map(({ name, points }) => {
       const { slope, intercept, r2 } = fitLine(points)
-      return `${name}, ${unit}: ${intercept.toFixed(2)} s + ${slope.toFixed(3)} s each, R² = ${r2.toFixed(4)}`
+      return `${name}, ${unit}: a line of ${intercept.toFixed(2)} s + ${slope.toFixed(3)} s each fits with R² = ${r2.toFixed(4)}`
     })
-  const tables = measured.map(
-    ({ size, rows }): Table => ({ title: `${size} ${unit}`, base, rows, plot: false }),
-  )
-  return { charts, notes, tables }
+  const table: Table = { title: unit, base, rows: measured.flatMap(({ rows }) => rows), plot: false }
+  return { charts, notes, tables: [table] }
 }

@@ -13,7 +13,7 @@ export const toS3: Comparison = {
   async run({ gigabytes, rounds, mixed, say }) {
     const site = mixed()
     const server = await startObjectServer()
-    const env = { ...site.env(), ...server.env, ...repositoryEnv(site.folder) }
+    const env = { ...site.env(), ...server.env(), ...repositoryEnv(site.folder) }
     const tar = tarHome(site.root)
     const seen = new Set<string>()
     const way = (name: string, line: string, checks: string, more: Partial<Way> = {}): Way => ({

@@ -60,9 +60,9 @@ export async function startObjectServer() {
       await client.send(command)
     },
 
-    /** This project's settings, with one bucket for everything. `prefix`: R2 or HETZNER. */
-    settings: (prefix: 'R2' | 'HETZNER', bucket: string): Record<string, string> => ({
-      [`${prefix}_ENDPOINT`]: endpoint,
+    /** This project's settings, with one bucket for everything. `prefix`: R2 or HETZNER; `at`: the server's own endpoint, or that of a link to it. */
+    settings: (prefix: 'R2' | 'HETZNER', bucket: string, at = endpoint): Record<string, string> => ({
+      [`${prefix}_ENDPOINT`]: at,
       [`${prefix}_ACCESS_KEY_ID`]: root.accessKeyId,
       [`${prefix}_SECRET_ACCESS_KEY`]: root.secretAccessKey,
       // Both object stores have the same names of buckets.
@@ -70,8 +70,8 @@ export async function startObjectServer() {
     }),
 
     /** What the others read: S3 is the endpoint, `s3:` the remote of rclone. */
-    env: {
-      S3: endpoint,
+    env: (at = endpoint) => ({
+      S3: at,
       AWS_ACCESS_KEY_ID: root.accessKeyId,
       AWS_SECRET_ACCESS_KEY: root.secretAccessKey,
       AWS_DEFAULT_REGION: region,
@@ -80,10 +80,10 @@ export async function startObjectServer() {
       RCLONE_CONFIG: '/dev/null',
       RCLONE_CONFIG_S3_TYPE: 's3',
       RCLONE_CONFIG_S3_PROVIDER: 'Minio',
-      RCLONE_CONFIG_S3_ENDPOINT: endpoint,
+      RCLONE_CONFIG_S3_ENDPOINT: at,
       RCLONE_CONFIG_S3_REGION: region,
       RCLONE_CONFIG_S3_ACCESS_KEY_ID: root.accessKeyId,
       RCLONE_CONFIG_S3_SECRET_ACCESS_KEY: root.secretAccessKey,
-    },
+    }),
   }
 }

@@ -56,18 +56,19 @@ function lines({ title, xUnit, yUnit, series }: Chart): string {
     words(320, 216, figure(most[0]), 'end small'),
     words(50, 216, xUnit, 'small'),
   ]
+  const ends = series.map((one) => y(one.points.at(-1)?.[1] ?? 0))
   for (const [index, { name, ours, points }] of series.entries()) {
-    const tone = ours ? 'ours' : ''
+    const at = points.map((point) => [x(point[0]), y(point[1])] as const)
+    const end = ends[index] as number
+    // Above the end of its line, but where another name stands there already.
+    const crowded = ends.slice(0, index).some((other) => Math.abs(other - end) < 14)
     parts.push(
-      `<polyline points="${points.map((point) => `${x(point[0])},${y(point[1])}`).join(' ')}" class="${ours ? 'line' : 'thin'}"/>`,
+      `<polyline points="${at.map((point) => point.join()).join(' ')}" class="${ours ? 'line' : 'thin'}"/>`,
     )
     parts.push(
-      ...points.map(
-        (point) =>
-          `<circle cx="${x(point[0])}" cy="${y(point[1])}" r="2.5" class="${ours ? 'fill' : 'other'}"/>`,
-      ),
+      ...at.map(([cx, cy]) => `<circle cx="${cx}" cy="${cy}" r="2.5" class="${ours ? 'fill' : 'other'}"/>`),
     )
-    parts.push(words(320, 180 - index * 15, plain(name), `${tone} end small`.trim()))
+    parts.push(words(328, end + (crowded ? 16 : -7), plain(name), ours ? 'ours end small' : 'end small'))
   }
   return parts.join('\n')
 }
