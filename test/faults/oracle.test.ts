@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -236,7 +236,8 @@ it('names what a restore brought back wrong, or did not take the newest of, or l
   expect(checkRestored(world, oracle, run(first), root)).toEqual([
     `restore: env of ${first} from sfs, which has one of ${now}`,
   ])
-  world.verda.write('../restored/var/lib/comfyume-backup/restoring', 'env\n')
+  mkdirSync(path.join(root, 'var/lib/comfyume-backup'), { recursive: true })
+  writeFileSync(path.join(root, 'var/lib/comfyume-backup/restoring'), 'env\n')
   writeFileSync(path.join(root, '.comfyume-restore-x'), '')
   appendFileSync(path.join(root, 'home/dev/comfyume-v1/.env'), 'x')
   expect(checkRestored(world, oracle, run(now), root)).toEqual([
