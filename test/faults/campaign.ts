@@ -26,7 +26,7 @@ const flagsKnown = [
 ]
 
 /** Rounds in the life of one world. */
-const worldRounds = 25
+const worldRounds = 20
 
 const help = `faults: breaks the real commands in thousands of ways, and looks whether anything was lost or passed off for what it is not
 

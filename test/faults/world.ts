@@ -68,6 +68,8 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
     servers: new Set<number>(),
     /** Calls to the file system that a whole run of a command made when it was last counted. */
     calls: new Map<string, number>(),
+    /** The same of its requests to R2. */
+    requests: new Map<string, number>(),
 
     /** The digest of an item's sources as they are. */
     stateNow(item: string): string {
