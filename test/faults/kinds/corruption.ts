@@ -1,4 +1,12 @@
-import { appendFileSync, readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  lstatSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { type Kind, later, said } from '../round.ts'
 
@@ -23,7 +31,8 @@ export const corruption: Kind = {
     const archive = path.join(root, victim.key)
     const how = random.pick(['bit', 'bit', 'end', 'longer', 'gone', 'record-bit', 'record-gone'] as const)
     // Links share their bytes: what rots in one rots in all.
-    const alike = good.filter((backup) => backup.sha256 === victim.sha256 && backup.item === victim.item)
+    const inode = (key: string) => lstatSync(path.join(root, key)).ino
+    const alike = good.filter(({ key }) => inode(key) === inode(victim.key))
     const broken = how === 'gone' || how.startsWith('record') ? [victim] : alike
     for (const { key } of broken) world.damaged.add(`${store} ${key}`)
     rot(archive, how, random.next())

@@ -114,7 +114,7 @@ export function checkBackups(
     const why = !world.hasTruth(item, time)
       ? `no run was at ${time}`
       : /^[0-9a-f]{64}$/.test(state)
-        ? `it is not what its sources were at ${time}`
+        ? `it is not what its sources were at ${time}: ${world.untruth(item, time, state)}`
         : state === 'nothing'
           ? `it holds nothing of ${item}`
           : state
