@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { buildVerda, reportOf, settle, type Verda } from '../scripts/verda.ts'
@@ -80,6 +81,23 @@ it('a note of what was verified that could not be written, or whose writer was k
   expect(notes()).toEqual([note])
   expect(existsSync(path.join(state, 'comfyume-backup/verify', note))).toBe(true)
 })
+
+const hasSqlite = spawnSync('sqlite3', ['--version']).status === 0
+
+/** Seed 7, fault 131. */
+it.skipIf(!hasSqlite)(
+  'the folder for copies of databases of a killed run is removed by the next, that of a live one is not',
+  async () => {
+    const stage = (pid: number) => path.join(verda.tmp, `comfyume-stage-${pid}-aB3dE6`)
+    for (const pid of [4_194_305, process.pid]) {
+      mkdirSync(stage(pid))
+      writeFileSync(path.join(stage(pid), 'database'), 'a copy')
+    }
+    expect((await verda.cron(['--only', 'env'])).code).toBe(0)
+    const left = readdirSync(verda.tmp).filter((name) => !name.startsWith('tsx-'))
+    expect(left).toEqual([path.basename(stage(process.pid))])
+  },
+)
 
 describe('a model whose run was killed before its record', () => {
   const key = 'checkpoints/base.safetensors'
