@@ -8,7 +8,7 @@ import { mendPairs, type Place, placeFor } from './place.ts'
 import type { Job, Plan, Target } from './plan.ts'
 import { makeRecord } from './record.ts'
 import type { StoreOutcome } from './report.ts'
-import { type AppendOnlyStore, KeyExists, type Receipt, rotates, StoreError } from './stores/store.ts'
+import { type AppendOnlyStore, KeyExists, type Receipt, Rotten, rotates, StoreError } from './stores/store.ts'
 
 /** One item on its way into its stores. */
 export interface ItemRun {
@@ -61,7 +61,7 @@ export async function backUpItem(run: ItemRun): Promise<ItemResult> {
 
 /**
  * What to do in one store: nothing more (with its outcome), or a writing. Unchanged content writes nothing, but on SFS a
- * new day gets a name of its own for the same bytes.
+ * new day gets a name of its own for the same bytes, which are read back for it: rotation may then remove older ones for their sake.
  */
 async function prepare(
   run: ItemRun,
@@ -88,8 +88,9 @@ async function prepare(
         archive: baseName(place.key),
         bytes: previous.bytes as number,
       }
-      await store.link(previous.key, place.key, makeRecord(record))
-      return unchanged(previous, place.key)
+      const rotten = await store.link(previous.key, place.key, makeRecord(record)).catch(ifRotten)
+      if (rotten === undefined) return unchanged(previous, place.key)
+      warnings.push(`${rotten.message}; a whole one is made now`)
     }
   }
   const needed = previous?.bytes ?? 0
@@ -99,6 +100,12 @@ async function prepare(
     )
   }
   return { target, store, previous, place }
+}
+
+/** A copy that must not be carried on into the new day. */
+function ifRotten(error: unknown): Rotten {
+  if (error instanceof Rotten) return error
+  throw error
 }
 
 function unchanged({ bytes, record: { sha256 } }: KnownCopy, key: string): StoreOutcome {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { listModels, type Model, type ModelListing, type ModelSource, readModel } from './capture/models.ts'
 import { fanOut } from './fan-out.ts'
@@ -25,8 +26,8 @@ export interface ModelsRun {
 }
 
 /**
- * Adds to each object store the models that it lacks, under their own names. A model that is there with its size counts as there; one
- * with another size is a failure and is not touched. What a killed run had sent already is compared and not sent again.
+ * Adds to each object store the models that it lacks, under their own names. A model that is there with its size counts as there, unless
+ * a run of ours left it without its record: then it is compared first. One with another size is a failure and is not touched. What a killed run had sent already is compared and not sent again.
  * Throws CaptureError when there are no models at all.
  */
 export async function backUpModels(
@@ -39,6 +40,8 @@ export async function backUpModels(
     shelves: shelves.filter((shelf) => lacks(shelf, model)),
   }))
   run.onTotal(lacking.reduce((sum, one) => sum + (one.shelves.length > 0 ? one.model.bytes : 0), 0))
+  for (const shelf of shelves)
+    for (const model of shelf.unrecorded) shelf.files.push(await complete(run, shelf, model))
   const jobs = lanes(atOnce)
   for (const { model, shelves: into } of lacking)
     if (into.length > 0) await jobs.add(() => send(run, model, into))
@@ -62,12 +65,14 @@ interface Shelf {
   /** Sizes by key, as the store has them. */
   there: Map<string, number>
   files: FileOutcome[]
+  /** There with their size, and without a record. */
+  unrecorded: Model[]
   error?: string
   warning?: string
 }
 
 async function openShelf(target: Target, store: S3Store): Promise<Shelf> {
-  const shelf: Shelf = { target, store, there: new Map(), files: [] }
+  const shelf: Shelf = { target, store, there: new Map(), files: [], unrecorded: [] }
   try {
     const { warning } = await store.probe()
     if (warning !== undefined) shelf.warning = warning
@@ -80,17 +85,53 @@ async function openShelf(target: Target, store: S3Store): Promise<Shelf> {
 }
 
 /** Also notes what is there already, and what is there as something else. */
-function lacks(shelf: Shelf, { path, bytes }: Model): boolean {
+function lacks(shelf: Shelf, model: Model): boolean {
+  const { path, bytes } = model
   if (shelf.error !== undefined) return false
   const stored = shelf.there.get(path)
   if (stored === undefined) return true
   const key = shelf.target.folder + path
-  if (stored === bytes) shelf.files.push({ key, bytes, status: 'unchanged' })
+  if (stored === bytes && shelf.there.has(recordName(path)))
+    shelf.files.push({ key, bytes, status: 'unchanged' })
+  else if (stored === bytes) shelf.unrecorded.push(model)
   else {
     const error = `${shelf.store.name}: ${key} is there with ${stored} bytes, the model has ${bytes}: it was not touched; give the new model a name of its own`
     shelf.files.push({ key, bytes, status: 'failed', error })
   }
   return false
+}
+
+/**
+ * What a run of ours stored, and was killed or refused before its record: both are read and compared, and the record is written. One that another hand
+ * brought there counts by its size (facts: models were uploaded long before there were records).
+ */
+async function complete(run: ModelsRun, { store, target }: Shelf, model: Model): Promise<FileOutcome> {
+  const { bytes } = model
+  const key = target.folder + model.path
+  try {
+    if (!(await store.isOwn(key))) return { key, bytes, status: 'unchanged' }
+    const [there, here] = await Promise.all([
+      digestOf(await store.openPastCache(key)),
+      digestOf(readModel(run.host, run.source, model)),
+    ])
+    if (there !== here) {
+      const error = `${store.name}: ${key} is there without a record, and with other content than the model: it was not touched; give the model a name of its own`
+      return { key, bytes, status: 'failed', error }
+    }
+    await store.create(
+      recordName(key),
+      Readable.from([Buffer.from(recordOf(run, { key, bytes, sha256: here }))]),
+    )
+    return { key, bytes, sha256: here, status: 'unchanged' }
+  } catch (error) {
+    return { key, bytes, status: 'failed', error: messageOf(error) }
+  }
+}
+
+async function digestOf(body: Readable): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of body) hash.update(chunk)
+  return hash.digest('hex')
 }
 
 /** Reads the model once, into every store that lacks it. */

@@ -1,5 +1,5 @@
 import { chooseCompressor } from './compressor.ts'
-import { sqliteLogs, stageDatabases } from './sqlite.ts'
+import { makeStage, sqliteLogs, stageDatabases } from './sqlite.ts'
 
 /** What the scripts exit with when the host's root is not there. */
 export const exitNoRoot = 40
@@ -66,6 +66,7 @@ export const packScript = `
 ${takeArguments}
 ${chooseCompressor}
 ${stageDatabases}
+${makeStage}
 escape() {
   local text=\${1//\\\\/\\\\\\\\}
   text=\${text//\\*/\\\\*} text=\${text//\\?/\\\\?}
@@ -74,7 +75,7 @@ escape() {
 pack() (
   members=("\${paths[@]/#/--add-file=}")
   excludes=("\${@/#/--exclude=}")
-  if command -v sqlite3 >/dev/null && stage=$(mktemp -d 2>/dev/null); then
+  if command -v sqlite3 >/dev/null && make_stage; then
     trap 'rm -rf -- "$stage"' EXIT
     stage_databases "$@"
     for file in "\${databases[@]}"; do

@@ -32,6 +32,23 @@ stage_databases() {
 } >/dev/null 2>&1
 `
 
+/**
+ * Bash for packScript: makes the folder $stage, named for the process that calls. First those of runs that were killed are removed, with the copies in them:
+ * a kill without warning leaves nobody to do it.
+ */
+export const makeStage = `
+make_stage() {
+  local folder=\${TMPDIR:-/tmp} own=$BASHPID old pid
+  for old in "$folder"/comfyume-stage-*; do
+    pid=\${old##*/comfyume-stage-}
+    pid=\${pid%%-*}
+    [[ $pid =~ ^[0-9]+$ && -O $old && ! -L $old && ! -e /proc/$pid ]] || continue
+    rm -rf -- "$old"
+  done
+  stage=$(mktemp -d -- "$folder/comfyume-stage-$own-XXXXXX")
+} 2>/dev/null
+`
+
 /** Shared memory of open databases: rebuilt by whoever opens them, changed by whoever reads them. */
 export const sqliteSharedMemory = ['*.db-shm', '*.sqlite-shm', '*.sqlite3-shm']
 

@@ -1,9 +1,11 @@
 import { link, unlink } from 'node:fs/promises'
 import path from 'node:path'
+import { readRecord } from '../record.ts'
 import { type DirectoryOptions, directoryStore, inWords, keyPath } from './directory.ts'
 import { mendPair, placePair } from './pair.ts'
 import { commitNew, commitOver, syncFolder, writePartial } from './partial.ts'
-import { KeyExists, type RotatingStore } from './store.ts'
+import { digestPastCache } from './read-back.ts'
+import { KeyExists, type RotatingStore, Rotten } from './store.ts'
 
 /** The SFS cache: a folder in which an archive may be replaced by its newer self, and removed by rotation. */
 export function rotatingDirectoryStore(options: DirectoryOptions): RotatingStore {
@@ -45,6 +47,8 @@ export function rotatingDirectoryStore(options: DirectoryOptions): RotatingStore
 
     async link(from, to, record) {
       const [source, target] = [keyPath(root, from), keyPath(root, to)]
+      const { sha256 } = await digestPastCache(source)
+      if (sha256 !== readRecord(record)?.sha256) throw new Rotten(name, from)
       try {
         await placePair(name, target, record, async () => {
           await link(source, target)

@@ -4,7 +4,7 @@ import { honoursConditions, probeFolder } from './s3-condition.ts'
 import { listAll, listPage, lookUp } from './s3-lookup.ts'
 import { read } from './s3-read.ts'
 import { contentOf, type ResumeOptions, resumeUpload, type Source } from './s3-resume.ts'
-import { upload } from './s3-upload.ts'
+import { runIdKey, upload } from './s3-upload.ts'
 import { type AppendOnlyStore, KeyExists, type Receipt } from './store.ts'
 
 export interface S3Options extends S3Access {
@@ -19,6 +19,8 @@ export interface S3Options extends S3Access {
 export interface S3Store extends AppendOnlyStore {
   /** As `create`, for large files: what an interrupted call had sent already is compared and not sent again. */
   createFrom(key: string, source: Source, options?: ResumeOptions): Promise<Receipt>
+  /** Whether an object was created by this software, and not by another hand. */
+  isOwn(key: string): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -91,6 +93,10 @@ export function s3Store(options: S3Options): S3Store {
       }
       await mayCreate(key)
       return resumeUpload(connection, key, source, { ...sizes, ...resume })
+    },
+
+    async isOwn(key) {
+      return (await lookUp(connection, key))?.metadata[runIdKey] !== undefined
     },
 
     close: () => connection.close(),

@@ -58,7 +58,10 @@ export interface RotatingStore extends AppendOnlyStore {
   replace(key: string, body: Readable, record: (receipt: Receipt) => string): Promise<Receipt>
   /** The same for an archive that is not there yet. Throws KeyExists. */
   createPair(key: string, body: Readable, record: (receipt: Receipt) => string): Promise<Receipt>
-  /** Gives the archive `from` the further name `to`, with a record of its own, sharing the bytes where links work. Throws KeyExists. */
+  /**
+   * Gives the archive `from` the further name `to`, with a record of its own, sharing the bytes where links work. It is read back first: throws Rotten when it
+   * is not what the record says. Throws KeyExists.
+   */
   link(from: string, to: string, record: string): Promise<void>
   /** Finishes or undoes what was cut off while a pair was put at `key`. */
   mend(key: string): Promise<void>
@@ -85,6 +88,19 @@ export class KeyExists extends StoreError {
     options?: ErrorOptions,
   ) {
     super(`${store}: ${key} exists already and is never overwritten`, options)
+  }
+}
+
+/** What lies under the key is no longer what was stored there. */
+export class Rotten extends StoreError {
+  override name = 'Rotten'
+  constructor(
+    readonly store: string,
+    readonly key: string,
+  ) {
+    super(
+      `${store}: ${key} has the size that its record gives, and other content: the disk or the share lets it rot. Nothing restores from it; see the log of the kernel`,
+    )
   }
 }
 

@@ -26,7 +26,7 @@ const flagsKnown = [
 ]
 
 /** Rounds in the life of one world. */
-const worldRounds = 25
+const worldRounds = 20
 
 const help = `faults: breaks the real commands in thousands of ways, and looks whether anything was lost or passed off for what it is not
 
@@ -72,7 +72,10 @@ async function main(flags: Flags): Promise<number> {
       )
   }
   const next = async (): Promise<void> => {
-    for (let life = lives.shift(); life !== undefined; life = lives.shift()) await live(life, told)
+    for (let life = lives.shift(); life !== undefined; life = lives.shift()) {
+      await live(life, told)
+      process.stderr.write(`${results.length} of ${end - begin} faults done\n`)
+    }
   }
   await Promise.all(Array.from({ length: workers }, next))
   if (typeof flags.json === 'string') writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)

@@ -1,4 +1,5 @@
 import { checkRestored } from './oracle/restored.ts'
+import { checkVerified } from './oracle/verified.ts'
 import type { Oracle } from './oracle.ts'
 import type { Random } from './random.ts'
 import type { Finished, RunOptions } from './run.ts'
@@ -151,10 +152,13 @@ async function again(round: Round): Promise<string[]> {
   round.now = later(round.now, 5)
   world.witness(round.now)
   const count = `${world.folder}/calls`
+  const logged = world.r2.log.length
   const run = await round.run({ faultAt: { below: counted(world, command, root), count } })
   world.countCalls(command, count)
+  world.requests.set(command, world.r2.log.length - logged)
   const problems = await oracle.judge({ runs: [run], now: round.now, asked, whole: isBackup(command) })
-  if (command === 'status' ? ![0, 1].includes(run.code ?? -1) : run.code !== 0)
+  if (command === 'verify') problems.push(...checkVerified(world, run))
+  else if (command === 'status' ? ![0, 1].includes(run.code ?? -1) : run.code !== 0)
     problems.push(`${command} ${args.join(' ')} ended with ${run.code ?? run.signal}: ${said(run)}`)
   if (command === 'restore') problems.push(...checkRestored(world, oracle, run, root))
   return problems

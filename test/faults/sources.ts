@@ -18,7 +18,8 @@ export const sources: Record<string, SourceOf> = {
   env: { host: 'verda', paths: [`${project}/.env`] },
   ufw: { host: 'verda', paths: ['etc/ufw'] },
   tailscale: { host: 'verda', paths: ['var/lib/tailscale'] },
-  'home-dev': { host: 'verda', paths: ['home/dev'], without: [`${project}/.env`] },
+  // A drill lays the users' files, which are Mello's, below the same folder.
+  'home-dev': { host: 'verda', paths: ['home/dev'], without: [`${project}/.env`, `${project}/data`] },
   'root-home': { host: 'verda', paths: ['root'] },
   fail2ban: { host: 'verda', paths: ['etc/fail2ban'] },
   'ssh-host-keys': {
@@ -60,7 +61,21 @@ export function stateOf(root: string, { paths, without = [], timeless }: Omit<So
     if (kind === 'd') for (const entry of readdirSync(file).sort()) visit(path.join(name, entry))
   }
   for (const each of paths) visit(each)
-  return lines.length === 0 ? 'nothing' : sha256(lines.join('\n'))
+  if (lines.length === 0) return 'nothing'
+  const state = sha256(lines.join('\n'))
+  seen.set(state, lines)
+  return state
+}
+
+/** Every state that this process has seen, so that two can be told apart in words. */
+const seen = new Map<string, string[]>()
+
+/** In what two states differ, by their paths. */
+export function difference(is: string, was: string): string {
+  const [here, there] = [seen.get(is) ?? [], seen.get(was) ?? []]
+  const said = (sign: string, from: string[], other: string[]) =>
+    from.filter((line) => !other.includes(line)).map((line) => `${sign} ${line.replaceAll('\0', ' ')}`)
+  return [...said('+', here, there), ...said('-', there, here)].slice(0, 6).join('; ')
 }
 
 export function sha256(content: string | Buffer): string {

@@ -13,7 +13,7 @@ import {
 import { startTcpProxy } from '../servers/tcp-proxy.ts'
 import type { Random } from './random.ts'
 import { type Finished, type RunOptions, runScript } from './run.ts'
-import { sources, stateOf } from './sources.ts'
+import { difference, sources, stateOf } from './sources.ts'
 
 export type World = Awaited<ReturnType<typeof buildWorld>>
 
@@ -68,6 +68,8 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
     servers: new Set<number>(),
     /** Calls to the file system that a whole run of a command made when it was last counted. */
     calls: new Map<string, number>(),
+    /** The same of its requests to R2. */
+    requests: new Map<string, number>(),
 
     /** The digest of an item's sources as they are. */
     stateNow(item: string): string {
@@ -88,6 +90,9 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
     /** Whether the sources of an item ever were so when a run had that time. */
     isTruth: (item: string, time: string, state: string) =>
       truths.get(`${item} ${time}`)?.has(state) ?? false,
+    /** In what a state differs from what the sources were then. */
+    untruth: (item: string, time: string, state: string) =>
+      [...(truths.get(`${item} ${time}`) ?? [])].map((was) => difference(state, was)).join(' or '),
     hasTruth: (item: string, time: string) => truths.has(`${item} ${time}`),
 
     /** Changes an item's sources. Sizes stay about the same: what shrinks is refused, and has tests of its own. */

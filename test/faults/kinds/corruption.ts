@@ -1,4 +1,12 @@
-import { appendFileSync, readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  lstatSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { type Kind, later, said } from '../round.ts'
 
@@ -21,19 +29,21 @@ export const corruption: Kind = {
     if (victim === undefined)
       return { runs: [await round.run()], what: 'nothing there to rot', tooLate: true }
     const archive = path.join(root, victim.key)
-    const how = random.pick(['bit', 'bit', 'end', 'longer', 'gone', 'record bit', 'record gone'] as const)
+    const how = random.pick(['bit', 'bit', 'end', 'longer', 'gone', 'record-bit', 'record-gone'] as const)
     // Links share their bytes: what rots in one rots in all.
-    const alike = good.filter((backup) => backup.sha256 === victim.sha256 && backup.item === victim.item)
+    const inode = (key: string) => lstatSync(path.join(root, key)).ino
+    const alike = good.filter(({ key }) => inode(key) === inode(victim.key))
     const broken = how === 'gone' || how.startsWith('record') ? [victim] : alike
     for (const { key } of broken) world.damaged.add(`${store} ${key}`)
     rot(archive, how, random.next())
+    if (how === 'record-gone' && store === 'sfs') world.foreign.add(`sfs ${victim.key}`)
     await oracle.accept()
 
     // Found by whoever reads everything, passed over by whoever restores.
     const problems: string[] = []
     const env = { BACKUP_NOW: later(round.now, -1) }
     const verify = await world.run('verify', ['--json', '--store', store, '--only', victim.item], { env })
-    const record = how === 'record gone'
+    const record = how === 'record-gone'
     const checked = (JSON.parse(verify.stdout || '{"checked":[]}').checked ?? []) as {
       key: string
       status: string
@@ -70,7 +80,7 @@ function rot(archive: string, how: string, where: number): void {
   else if (how === 'bit') {
     content[at] = (content[at] as number) ^ 1
     writeInPlace(file, content)
-  } else if (how === 'record bit') {
+  } else if (how === 'record-bit') {
     // In the digest, which is what counts.
     const text = content.toString()
     const digest = text.search(/^[0-9a-f]{64} /m) + (at % 64)

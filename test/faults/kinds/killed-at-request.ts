@@ -8,7 +8,7 @@ export const killedAtRequest: Kind = {
   commands: ['backup-verda', 'backup-verda', 'backup-mello', 'restore', 'verify'],
   async inject(round) {
     const { world, random } = round
-    const after = random.below(round.command === 'backup-verda' ? 45 : 16)
+    const after = random.below(world.requests.get(round.command) ?? 12)
     const done = random.chance(0.5)
     let child: ChildProcess | undefined
     const kill = async () => child?.kill('SIGKILL')

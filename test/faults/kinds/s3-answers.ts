@@ -27,7 +27,7 @@ export const s3Answers: Kind = {
       return {
         operation: how === 'flipped bit' ? 'GetObject' : random.pick(operations),
         how,
-        after: random.below(8),
+        after: random.below(5),
         times: random.pick([1, 1, 2]),
       }
     })

@@ -19,6 +19,9 @@ export interface Backup {
   wrong?: string
 }
 
+/** What is wrong with an archive of the right size. */
+export const otherContent = 'its content is not what its record says'
+
 /** Every backup of a store, read by hand: of an archive with two records (a pair that is being put in place) the one that fits. */
 export function backupsIn(store: StoreName, view: View): Backup[] {
   const found = new Map<string, Backup>()
@@ -52,7 +55,7 @@ function compared(
           : archive.content.length !== Number(said('bytes'))
             ? `it has ${archive.content.length} bytes, its record says ${said('bytes')}`
             : archive.sha256 !== digest
-              ? `its content is not what its record says`
+              ? otherContent
               : undefined
   return { ...about, ...(wrong !== undefined ? { wrong } : {}) }
 }
@@ -111,8 +114,10 @@ export function checkBackups(
     const why = !world.hasTruth(item, time)
       ? `no run was at ${time}`
       : /^[0-9a-f]{64}$/.test(state)
-        ? `it is not what its sources were at ${time}`
-        : state
+        ? `it is not what its sources were at ${time}: ${world.untruth(item, time, state)}`
+        : state === 'nothing'
+          ? `it holds nothing of ${item}`
+          : state
     return [`archive: ${name}: ${why}`]
   })
 }

@@ -44,7 +44,9 @@ function wrongOf(
   if (of === undefined || of.host === 'images' || item === 'credentials' || status !== 'restored') return []
   const state = stateOf(root, of)
   if (!world.isTruth(item, time, state))
-    return [`${item} of ${time} from ${source} ${key} is not what it was then`]
+    return [
+      `${item} of ${time} from ${source} ${key} is not what it was then: ${world.untruth(item, time, state)}`,
+    ]
   if ([...world.damaged].some((name) => name.startsWith(`${source} `) && name.endsWith(`/${key}`)))
     return [`${item} came from ${source} ${key}, which is damaged`]
   const newest = oracle
