@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -132,4 +133,23 @@ test.each([
   ['2026-11-24', '+012026-11-24T00:00:00Z', false],
 ])('%s and %s: within is %s', (stamp, time, expected) => {
   expect(isWithin(stamp as Stamp, new Date(time))).toBe(expected)
+})
+
+test('cut off between an archive and its record, the one of two records that fits is its record', async () => {
+  const name = 'env-2026-11-24.tar.gz'
+  const of = (content: string) => createHash('sha256').update(content).digest('hex')
+  const text = (content: string, hour: string) =>
+    `# time: 2026-11-24T${hour}:05:00Z\n# bytes: ${content.length}\n${of(content)}  ${name}\n`
+  put(name, 'new')
+  put(`${name}.sha256`, text('old', '09'))
+  put(`${name}.sha256.next`, text('new', '10'))
+  const known = async () => readCopy(store, (await list())[0] as Copy)
+  expect((await known())?.record.sha256).toBe(of('new'))
+  put(name, 'old')
+  expect((await known())?.record.sha256).toBe(of('old'))
+  put(name, 'new')
+  rmSync(path.join(root, 'config', `${name}.sha256`))
+  expect(await known()).toMatchObject({ good: true, time: new Date('2026-11-24T10:05:00Z') })
+  put(name, 'some other')
+  expect(await known()).toBeUndefined()
 })
