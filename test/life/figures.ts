@@ -20,6 +20,14 @@ export function figures({ story, growth }: Life): string {
       'Items that a new instance got older than they were when the last one went',
       tally.counts.get('items that a new instance got older than they were'),
     ),
+    list(
+      'Hours of work that the worst of those had not',
+      new Map(
+        [...tally.maxima].flatMap(([what, hours]): [string, number][] =>
+          what.startsWith('lost of ') ? [[what.slice('lost of '.length), Math.round(hours * 10) / 10]] : [],
+        ),
+      ),
+    ),
     list('Runs by hand before a shutdown', tally.counts.get('before a shutdown')),
     list('Items that status called out, a look a day', tally.counts.get('needed alarms')),
     list('Looks at status', tally.counts.get('looks')),
@@ -88,7 +96,7 @@ function growthTable(growth: Life['growth']): string {
 }
 
 function list(title: string, kinds: Map<string, number> | undefined): string {
-  if (kinds === undefined) return `${title}: none.`
+  if (kinds === undefined || kinds.size === 0) return `${title}: none.`
   const sorted = [...kinds].sort(([, a], [, b]) => b - a)
   return `${title}: ${sorted.map(([kind, times]) => `${kind} ${times}`).join('; ')}.`
 }

@@ -23,6 +23,8 @@ export interface LifeOptions {
   days: number
   /** Told after each day how many there were. */
   onDay?(days: number): void
+  /** Asked after each day: whether to leave it at that. */
+  isEnough?(): boolean
 }
 
 /** What is left when a life is over. */
@@ -41,7 +43,7 @@ interface Event {
  * Lives through so many days in virtual time: people change things, cron runs the lines of the real crontabs, faults strike, people look at status and act. Everything is
  * decided by the seed. Throws a violation, with seed and time, as soon as anything that was promised does not hold.
  */
-export async function live({ seed, start, days, onDay }: LifeOptions): Promise<Life> {
+export async function live({ seed, start, days, onDay, isEnough = () => false }: LifeOptions): Promise<Life> {
   const story = begin(seed, start.getTime())
   const { world } = story
   const faults = faultsOf(seed, world.now + 2 * day, world.now + days * day)
@@ -65,9 +67,11 @@ export async function live({ seed, start, days, onDay }: LifeOptions): Promise<L
     await pass(story, events, begun + hour)
     if (date.getUTCHours() !== 23) continue
     const lived = Math.round((begun + hour - start.getTime()) / day)
-    if (lived % 7 === 0 || lived === days)
+    const isLast = lived === days || isEnough()
+    if (lived % 7 === 0 || isLast)
       growth.push({ day: date.toISOString().slice(0, 10), lived, sizes: sizes(story) })
     onDay?.(lived)
+    if (isLast) break
   }
   return { story, growth }
 }
