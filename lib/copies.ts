@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   archiveOfRecord,
   compareStamps,
@@ -19,6 +20,10 @@ export interface Copy {
   bytes?: number
   /** Of the record; absent for an archive that has none. */
   recordKey?: string
+  /** When the store took the record, by the clock of the store. */
+  recordTaken?: Date
+  /** Of the record that still waits for its name, because a run was cut off while it put the pair in place. */
+  nextRecordKey?: string
 }
 
 /** A copy with its record read, and the cheap check made: the archive is there with the size that the record gives. */
@@ -38,7 +43,7 @@ export async function listCopies(store: AppendOnlyStore, folder: string, item: s
 
 /** The same of a listing that is at hand. */
 export function copiesAmong(
-  entries: Iterable<Pick<Entry, 'key' | 'bytes'>>,
+  entries: Iterable<Pick<Entry, 'key' | 'bytes' | 'modified'>>,
   folder: string,
   item: string,
 ): Copy[] {
@@ -53,13 +58,19 @@ export function copiesAmong(
     return copy
   }
   for (const entry of entries) {
+    const next = entry.key.endsWith(NEXT) ? archiveOfRecord(entry.key.slice(0, -NEXT.length)) : undefined
     const archive = archiveOfRecord(entry.key)
-    const copy = copyOf(archive ?? entry.key)
-    if (copy && archive) copy.recordKey = entry.key
-    else if (copy) copy.bytes = entry.bytes
+    const copy = copyOf(next ?? archive ?? entry.key)
+    if (copy && next) copy.nextRecordKey = entry.key
+    else if (copy && archive) {
+      copy.recordKey = entry.key
+      copy.recordTaken = entry.modified
+    } else if (copy) copy.bytes = entry.bytes
   }
   return [...copies.values()].sort((a, b) => compareStamps(b.stamp, a.stamp))
 }
+
+const NEXT = '.next'
 
 /** The one archive that the older scripts kept of an item, and its record where there is one. */
 export async function findLatest(
@@ -76,11 +87,26 @@ export async function findLatest(
   return latest
 }
 
-/** Reads the record of a copy. Undefined when it has none, or one that cannot be read or is another archive's. */
+/**
+ * Reads the record of a copy: of two, because a run was cut off between an archive and its record, the one that fits. Undefined when it has none, or one that
+ * cannot be read or is another archive's.
+ */
 export async function readCopy(store: AppendOnlyStore, copy: Copy): Promise<KnownCopy | undefined> {
+  const half = copy.nextRecordKey && (await readNext(store, copy, copy.nextRecordKey))
+  if (half) return half
   if (copy.recordKey === undefined) return undefined
   const text = await smallText(store, copy.recordKey)
   return text === undefined ? undefined : knownCopy(copy, text)
+}
+
+/** With the record that waits for its name, when it is that of the archive, which its digest tells. */
+async function readNext(store: AppendOnlyStore, copy: Copy, next: string): Promise<KnownCopy | undefined> {
+  const recordText = (await smallText(store, next)) ?? ''
+  const known = knownCopy({ ...copy, recordKey: recordName(copy.key) }, recordText)
+  if (!known?.good) return undefined
+  const hash = createHash('sha256')
+  for await (const chunk of await store.open(copy.key)) hash.update(chunk)
+  return hash.digest('hex') === known.record.sha256 ? known : undefined
 }
 
 /** The same with the text of its record at hand. */

@@ -1,5 +1,5 @@
 import { type Copy, readCopy } from './copies.ts'
-import { ladder, readArchiveName, type StampUnit } from './naming.ts'
+import { ladder, readArchiveName, type StampUnit, stampTime } from './naming.ts'
 import type { Target } from './plan.ts'
 import { type AppendOnlyStore, type RotatingStore, rotates, StoreError } from './stores/store.ts'
 
@@ -11,7 +11,8 @@ export interface Place {
 
 /**
  * A name for new content of an item: on SFS the day's own file again, unless it is not ours to replace; else the first free rung of the
- * ladder. Throws StoreError when all of them are taken.
+ * ladder. While there are copies of later days, this machine's clock may be behind, and what bears today's name be another day's: then nothing is
+ * replaced. Throws StoreError when all names are taken.
  */
 export async function placeFor(
   store: AppendOnlyStore,
@@ -20,11 +21,12 @@ export async function placeFor(
   now: Date,
   copies: readonly Copy[],
 ): Promise<Place> {
+  const mayReplace = rotates(store) && !copies.some((copy) => stampTime(copy.stamp) > now)
   for (const { name } of ladder(item, now, stamp as StampUnit)) {
     const key = folder + name
     const there = copies.find((copy) => copy.key === key)
     if (!there) return { key, over: false }
-    if (!rotates(store)) continue
+    if (!mayReplace) continue
     // Without a record it may be anybody's, even half written; from the future it is newer than what we have.
     const known = await readCopy(store, there)
     if (known && known.time <= now) return { key, over: true }

@@ -27,7 +27,11 @@ export async function rotate(
   const known = (await Promise.all(copies.map((copy) => readCopy(store, copy)))).filter(
     (copy) => copy !== undefined,
   )
-  const { keep, drop, future } = select(known.filter(timeFitsName), rule, now)
+  const { keep, drop, future } = select(
+    known.filter((copy) => timeFitsName(copy) && !datedAhead(copy)),
+    rule,
+    now,
+  )
   const damaged = keep.filter(({ copy }) => !copy.good).map(({ copy }) => damage(copy))
   if (damaged.length > 0) {
     throw new RotationRefused(
@@ -44,6 +48,7 @@ export async function rotate(
     removed.push({ key, reasons: [`not among ${inWords(rule)}`, kept] })
   }
   const strange = known.filter((copy) => !timeFitsName(copy))
+  const ahead = known.filter((copy) => datedAhead(copy) && timeFitsName(copy) && copy.time <= now)
   return {
     removed,
     warnings: [
@@ -54,6 +59,11 @@ export async function rotate(
       ...strange.map(
         ({ key, time }) =>
           `${store.name}: the record of ${key} is from ${time.toISOString()}, not from the time in its name; it counts for nothing and stays`,
+      ),
+      ...ahead.map(
+        ({ key, time, recordTaken }) =>
+          `${store.name}: the record of ${key} says ${time.toISOString()}, and the store took it at ${recordTaken?.toISOString()}: the clock of the machine that wrote it ` +
+          'was ahead; it counts for nothing and stays',
       ),
     ],
   }
@@ -84,6 +94,14 @@ function select(copies: readonly KnownCopy[], rule: KeepRule, now: Date): Select
 function timeFitsName({ stamp, time }: KnownCopy): boolean {
   return isWithin(stamp, time)
 }
+
+/** Dated later than the store took it: a clock that is ahead must not push out what was made before, and to itself nothing that it writes is from the future. */
+function datedAhead({ time, recordTaken }: KnownCopy): boolean {
+  return recordTaken !== undefined && time.getTime() - recordTaken.getTime() > toleranceMs
+}
+
+/** The clocks of a machine and of its share may differ by so much. */
+const toleranceMs = 3_600_000
 
 function timeOf({ time }: KnownCopy): Date {
   return time

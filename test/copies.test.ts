@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -141,4 +142,23 @@ test('a record of a gigabyte is none: nobody who lists the store takes it into m
   const before = process.memoryUsage().rss
   expect(await newest('2026-11-24T10:00:00Z')).toBe('2026-11-23')
   expect(process.memoryUsage().rss - before).toBeLessThan(200e6)
+})
+
+test('cut off between an archive and its record, the one of two records that fits is its record', async () => {
+  const name = 'env-2026-11-24.tar.gz'
+  const of = (content: string) => createHash('sha256').update(content).digest('hex')
+  const text = (content: string, hour: string) =>
+    `# time: 2026-11-24T${hour}:05:00Z\n# bytes: ${content.length}\n${of(content)}  ${name}\n`
+  put(name, 'new')
+  put(`${name}.sha256`, text('old', '09'))
+  put(`${name}.sha256.next`, text('new', '10'))
+  const known = async () => readCopy(store, (await list())[0] as Copy)
+  expect((await known())?.record.sha256).toBe(of('new'))
+  put(name, 'old')
+  expect((await known())?.record.sha256).toBe(of('old'))
+  put(name, 'new')
+  rmSync(path.join(root, 'config', `${name}.sha256`))
+  expect(await known()).toMatchObject({ good: true, time: new Date('2026-11-24T10:05:00Z') })
+  put(name, 'some other')
+  expect(await known()).toBeUndefined()
 })

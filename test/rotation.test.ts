@@ -42,8 +42,16 @@ function backup(stamp: string, time = `${stamp}T05:00:00Z`, item = 'env', commen
 }
 const names = () => readdirSync(path.join(root, 'config')).sort()
 const archives = () => names().filter((name) => name.endsWith('.tar.gz'))
-const turn = async (rule: KeepRule = daily5, at = now) =>
-  rotate(store, await listCopies(store, 'config/', 'env'), rule, at)
+/** The files are as old as this test: when the store took them says nothing here. */
+const turn = async (rule: KeepRule = daily5, at = now) => {
+  const copies = await listCopies(store, 'config/', 'env')
+  return rotate(
+    store,
+    copies.map(({ recordTaken: _, ...copy }) => copy),
+    rule,
+    at,
+  )
+}
 const days = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, n) => `2026-11-${String(from + n).padStart(2, '0')}`)
 
@@ -235,5 +243,40 @@ describe('adopted archives', () => {
     for (const day of days(10, 24)) adopted(day)
     await turn({ daily: 2 })
     expect(archives()).toEqual(['env-2026-11-23.tar.gz', 'env-2026-11-24.tar.gz'])
+  })
+})
+
+describe('a machine whose clock is ahead of that of the share', () => {
+  /** A backup whose record the share took at a time of its own. */
+  const taken = (stamp: string, time: string, at: string) => {
+    backup(stamp, time)
+    const file = path.join(root, 'config', `env-${stamp}.tar.gz.sha256`)
+    utimesSync(file, new Date(at), new Date(at))
+  }
+  const turnNow = async (rule: KeepRule, at: string) =>
+    rotate(store, await listCopies(store, 'config/', 'env'), rule, new Date(at))
+
+  test('removes nothing for the sake of what it has just written', async () => {
+    taken('2026-11-24', '2026-11-24T03:35:00Z', '2026-11-24T03:36:00Z')
+    taken('2026-12-11', '2026-12-11T08:35:00Z', '2026-11-25T03:36:00Z')
+    const { removed, warnings } = await turnNow({ daily: 1, monthly: 1 }, '2026-12-11T08:35:00Z')
+    expect(removed).toEqual([])
+    expect(archives()).toHaveLength(2)
+    expect(warnings).toEqual([expect.stringContaining('the clock of the machine that wrote it was ahead')])
+  })
+
+  test('goes on rotating what is dated rightly', async () => {
+    for (const day of ['22', '23', '24'])
+      taken(`2026-11-${day}`, `2026-11-${day}T03:35:00Z`, `2026-11-${day}T03:36:00Z`)
+    taken('2026-12-11', '2026-12-11T08:35:00Z', '2026-11-25T03:36:00Z')
+    await turnNow({ daily: 1 }, '2026-12-11T08:35:00Z')
+    expect(archives()).toEqual(['env-2026-11-24.tar.gz', 'env-2026-12-11.tar.gz'])
+  })
+
+  test('by less than an hour is right enough, and a share that is a copy has younger files', async () => {
+    taken('2026-11-23', '2026-11-23T03:35:00Z', '2027-05-01T00:00:00Z')
+    taken('2026-11-24', '2026-11-24T03:35:00Z', '2026-11-24T02:45:00Z')
+    await turnNow({ daily: 1 }, '2026-11-24T03:35:00Z')
+    expect(archives()).toEqual(['env-2026-11-24.tar.gz'])
   })
 })

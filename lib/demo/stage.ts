@@ -83,7 +83,8 @@ export async function runPlan(
 ): Promise<Report> {
   const hosts = openHosts(settings, plan.command)
   const report = await carryOut(plan, {
-    settings,
+    // The clock is the stage's, and not that of the files.
+    settings: { ...settings, now: plan.now },
     locks: { held: new Set(), busy: new Map(), release: async () => {} },
     host: (name) => hosts.get(name),
     store,

@@ -63,20 +63,23 @@ async function dated(
 
 /** Records of copies whose stamp is already later than the limit are not worth reading. */
 async function offerOf(store: AppendOnlyStore, copy: Copy, limit: Date, shelf: Shelf): Promise<Offer> {
-  const { key, bytes, stamp, recordKey } = copy
+  const { key, bytes, stamp } = copy
+  const recorded = (copy.recordKey ?? copy.nextRecordKey) !== undefined
   const unread: Offer = {
     ...shelf,
     key,
-    kind: recordKey === undefined ? 'unrecorded' : 'recorded',
+    kind: recorded ? 'recorded' : 'unrecorded',
     time: stampTime(stamp),
     ...(bytes === undefined ? {} : { bytes }),
   }
   if (bytes === undefined) return { ...unread, flaw: 'is gone: only its record is there' }
   if (bytes < leastBytes) return { ...unread, flaw: `has ${bytes} bytes, which is an archive of nothing` }
-  if (recordKey === undefined || stampTime(stamp) > limit) return unread
+  if (!recorded || stampTime(stamp) > limit) return unread
   const known = await readCopy(store, copy).catch((error) => error as Error)
   if (known instanceof Error)
     return { ...unread, flaw: `has a record that cannot be read: ${messageOf(known)}` }
+  // What waits beside an archive without a record may be another archive's.
+  if (known === undefined && copy.recordKey === undefined) return { ...unread, kind: 'unrecorded' }
   if (known === undefined)
     return { ...unread, flaw: 'has a record that cannot be read or speaks of another file' }
   const { record, time, good } = known

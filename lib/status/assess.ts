@@ -11,7 +11,7 @@ import { type Movable, movableOf } from './movable.ts'
 import { type Asset, recoveryOf } from './recovery.ts'
 import { type Room, roomFindings, roomOf } from './room.ts'
 import { runFindings } from './run-findings.ts'
-import { type Runs, runsOf } from './runs.ts'
+import { type Runs, runsOf, type UnreadReport } from './runs.ts'
 import { type CronRun, type NextRun, nextRuns } from './schedule.ts'
 import type { Seen, SeenShelf } from './seen.ts'
 import { liveModelFindings, shelfFindings, unreachableFindings } from './shelf-findings.ts'
@@ -67,6 +67,7 @@ export function assess(seen: Seen, cron: readonly CronRun[] = []): Assessment {
     shown
       .flatMap(({ texts }) => Object.entries(texts))
       .flatMap(([key, text]) => (key.endsWith('.json') ? [text] : [])),
+    unreadOf(contents),
   )
   const assessed = expected.map((one) => assessOne(one, contents, runs, seen))
   const credentials = assessCredentials(seen, runs)
@@ -118,6 +119,15 @@ export function assess(seen: Seen, cron: readonly CronRun[] = []): Assessment {
     ...(seen.verdaOff && { verdaOff: seen.verdaOff }),
     runDays: runDaysOf(contents),
   }
+}
+
+/** The reports that lie in each store and were not read. */
+function unreadOf(contents: readonly Contents[]): UnreadReport[] {
+  return contents.flatMap(({ shelf, reports }) =>
+    reports
+      .filter(({ key }) => !(key in shelf.texts))
+      .map(({ command, time }) => ({ command, time, store: shelf.store })),
+  )
 }
 
 function assessOne(expected: Expected, contents: readonly Contents[], runs: Runs, seen: Seen): Assessed {

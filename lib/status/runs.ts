@@ -9,13 +9,23 @@ export interface Success {
   bytes?: number
 }
 
+/** The report of a run that lies in a store and was not read; the time is that of its name. */
+export interface UnreadReport {
+  command: string
+  store: StoreName
+  time: Date
+}
+
 /** What the run reports that were read tell, from whichever store. */
 export interface Runs {
   /** Newest first, each run once. */
   reports: StoredReport[]
   /** The newest run not after `limit` that brought an item to a store, or found it there unchanged. */
   lastSuccess(item: string, store: StoreName | 'git', limit: Date): Success | undefined
-  /** What the newest run did that had anything to do with an item in a store. */
+  /**
+   * What the newest run did that had anything to do with an item in a store. Undefined where the store has a report of that command that is newer and was not read: of a
+   * bucket fewer are read than of a folder, and what failed long ago may have succeeded since.
+   */
   lastOutcome(
     item: string,
     store: StoreName | 'git',
@@ -25,11 +35,16 @@ export interface Runs {
   isAbsent(item: string, limit: Date): boolean
 }
 
-export function runsOf(texts: Iterable<string>): Runs {
+export function runsOf(texts: Iterable<string>, unread: readonly UnreadReport[] = []): Runs {
   const byStart = new Map<string, StoredReport>()
   for (const text of texts) {
     const report = readReport(text)
     if (report) byStart.set(`${report.command} ${report.startedAt.toISOString()}`, report)
+  }
+  const newestUnread = new Map<string, Date>()
+  for (const { command, store, time } of unread) {
+    const key = `${command} ${store}`
+    if (time > (newestUnread.get(key) ?? never)) newestUnread.set(key, time)
   }
   const reports = [...byStart.values()].sort((a, b) => b.startedAt.getTime() - a.startedAt.getTime())
 
@@ -56,6 +71,7 @@ export function runsOf(texts: Iterable<string>): Runs {
     lastOutcome(item, store, limit) {
       for (const { report, outcome } of outcomes(item, store, limit)) {
         const { status, error } = outcome
+        if (report.startedAt < (newestUnread.get(`${report.command} ${store}`) ?? never)) return undefined
         return { report, status, ...(error !== undefined && { error }) }
       }
       return undefined
@@ -69,6 +85,8 @@ export function runsOf(texts: Iterable<string>): Runs {
     },
   }
 }
+
+const never = new Date(0)
 
 /** What failed before any store was thought of. */
 function failedAltogether({ status, reason, stores }: StoredItem): StoredOutcome | undefined {

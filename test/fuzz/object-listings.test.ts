@@ -350,8 +350,8 @@ test('whatever a server answers to a listing, it is a list of what was asked for
 test('whatever a server gives for a record, it is read, or called no record, or the store is named', async () => {
   const copy = copiesAmong(
     [
-      { key: 'config/env-2026-11-24.tar.gz', bytes: 10 },
-      { key: 'config/env-2026-11-24.tar.gz.sha256', bytes: 90 },
+      { key: 'config/env-2026-11-24.tar.gz', bytes: 10, modified: new Date(0) },
+      { key: 'config/env-2026-11-24.tar.gz.sha256', bytes: 90, modified: new Date(0) },
     ],
     'config/',
     'env',

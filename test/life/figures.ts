@@ -7,7 +7,7 @@ import { archived } from './world.ts'
 export function figures({ story, growth }: Life): string {
   const { tally } = story
   return [
-    `Seed ${story.world.seed}: ${growth[0]?.day} to ${growth.at(-1)?.day}, ${growth.length} days.`,
+    `Seed ${story.world.seed}: ${new Date(story.start).toISOString().slice(0, 10)} to ${growth.at(-1)?.day}, ${growth.at(-1)?.lived} days.`,
     itemTable(tally),
     sfsTable(story, growth),
     growthTable(growth),
@@ -19,6 +19,14 @@ export function figures({ story, growth }: Life): string {
     list(
       'Items that a new instance got older than they were when the last one went',
       tally.counts.get('items that a new instance got older than they were'),
+    ),
+    list(
+      'Hours of work that the worst of those had not',
+      new Map(
+        [...tally.maxima].flatMap(([what, hours]): [string, number][] =>
+          what.startsWith('lost of ') ? [[what.slice('lost of '.length), Math.round(hours * 10) / 10]] : [],
+        ),
+      ),
     ),
     list('Runs by hand before a shutdown', tally.counts.get('before a shutdown')),
     list('Items that status called out, a look a day', tally.counts.get('needed alarms')),
@@ -67,15 +75,15 @@ function sfsTable({ stock, tally }: Life['story'], growth: Life['growth']): stri
   const rows = archived
     .filter(({ host }) => host === 'verda')
     .map(({ name }) => [name, stock.most.get(`${name} sfs`) ?? 0, count(tally, 'rotated of', name)])
-  return `The SFS cache held ${bytesInWords(most)} at most (at the end of a day; hard links once).\n\n${table(['item', 'names on SFS, most', 'rotated away'], rows)}`
+  return `The SFS cache held ${bytesInWords(most)} at most (at the end of a week; hard links once).\n\n${table(['item', 'names on SFS, most', 'rotated away'], rows)}`
 }
 
 function growthTable(growth: Life['growth']): string {
   const buckets = Object.keys(growth[0]?.sizes ?? {}).filter((name) => name !== 'sfs')
-  const years = Array.from({ length: Math.ceil(growth.length / 365.25) }, (_, year) => year)
+  const years = Array.from({ length: Math.ceil((growth.at(-1)?.lived ?? 0) / 365.25) }, (_, year) => year)
   /** Of some buckets together at the end of so many years; nothing before the first day. */
   const bytesAfter = (count: number, names: readonly string[]): number => {
-    const sizes = growth[Math.min(growth.length, Math.round(count * 365.25)) - 1]?.sizes ?? {}
+    const sizes = growth.findLast(({ lived }) => lived <= count * 365.25)?.sizes ?? {}
     return names.reduce((sum, name) => sum + (sizes[name] ?? 0), 0)
   }
   const row = (title: string, names: readonly string[]) => [
@@ -88,7 +96,7 @@ function growthTable(growth: Life['growth']): string {
 }
 
 function list(title: string, kinds: Map<string, number> | undefined): string {
-  if (kinds === undefined) return `${title}: none.`
+  if (kinds === undefined || kinds.size === 0) return `${title}: none.`
   const sorted = [...kinds].sort(([, a], [, b]) => b - a)
   return `${title}: ${sorted.map(([kind, times]) => `${kind} ${times}`).join('; ')}.`
 }

@@ -23,13 +23,15 @@ export interface LifeOptions {
   days: number
   /** Told after each day how many there were. */
   onDay?(days: number): void
+  /** Asked after each day: whether to leave it at that. */
+  isEnough?(): boolean
 }
 
 /** What is left when a life is over. */
 export interface Life {
   story: Story
-  /** Bytes at full size at the end of each day. */
-  growth: { day: string; sizes: Record<string, number> }[]
+  /** Bytes at full size at the end of each week, and of the last day, which is that so many were `lived`. */
+  growth: { day: string; lived: number; sizes: Record<string, number> }[]
 }
 
 interface Event {
@@ -41,7 +43,7 @@ interface Event {
  * Lives through so many days in virtual time: people change things, cron runs the lines of the real crontabs, faults strike, people look at status and act. Everything is
  * decided by the seed. Throws a violation, with seed and time, as soon as anything that was promised does not hold.
  */
-export async function live({ seed, start, days, onDay }: LifeOptions): Promise<Life> {
+export async function live({ seed, start, days, onDay, isEnough = () => false }: LifeOptions): Promise<Life> {
   const story = begin(seed, start.getTime())
   const { world } = story
   const faults = faultsOf(seed, world.now + 2 * day, world.now + days * day)
@@ -64,8 +66,12 @@ export async function live({ seed, start, days, onDay }: LifeOptions): Promise<L
     events.push({ at: begun + story.chance('measures').whole(0, 59) * minute, act: () => measure(story) })
     await pass(story, events, begun + hour)
     if (date.getUTCHours() !== 23) continue
-    growth.push({ day: date.toISOString().slice(0, 10), sizes: sizes(story) })
-    onDay?.(growth.length)
+    const lived = Math.round((begun + hour - start.getTime()) / day)
+    const isLast = lived === days || isEnough()
+    if (lived % 7 === 0 || isLast)
+      growth.push({ day: date.toISOString().slice(0, 10), lived, sizes: sizes(story) })
+    onDay?.(lived)
+    if (isLast) break
   }
   return { story, growth }
 }
@@ -104,6 +110,7 @@ async function pass(story: Story, events: Event[], end: number): Promise<void> {
     if (next === undefined) return
     story.world.now = Math.max(story.world.now, next.at + story.chance('seconds').whole(0, 59_000))
     await next.act()
+    if (story.world.broken) throw story.world.broken
   }
 }
 
@@ -117,9 +124,9 @@ async function runLine(story: Story, { host, request }: Line, memories: Memories
     return
   }
   const dice = story.chance('kills')
-  const diesAt = dice.happens(1 / 100) ? dice.whole(0, 8) : undefined
+  const diesAt = dice.happens(1 / 60) ? dice.whole(0, 9) : undefined
   const { report } = await backUp(story, request, diesAt === undefined ? {} : { diesAt })
-  if (report === undefined && host === 'verda' && dice.happens(0.2))
+  if (report === undefined && host === 'verda' && dice.happens(0.15))
     loseVerda(story, world.now + Math.ceil(dice.spread(60, 5000)) * minute)
 }
 

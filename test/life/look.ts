@@ -2,6 +2,7 @@ import { type BucketName, buckets, type StoreName, stores } from '../../lib/inve
 import { type Assessment, assess } from '../../lib/status/assess.ts'
 import { contentsOf } from '../../lib/status/contents.ts'
 import { expectedOf } from '../../lib/status/expected.ts'
+import { recordsToCompare } from '../../lib/status/movable.ts'
 import type { Seen, SeenFile, SeenShelf } from '../../lib/status/seen.ts'
 import { type Bounds, bucketBounds, folderBounds, wantedTexts } from '../../lib/status/wanted.ts'
 import type { Files, HeldFile } from './files.ts'
@@ -34,6 +35,7 @@ export function lookAround(world: World, remembered: Remembered): Assessment {
       ? blank('r2', now, 'R2 does not answer', bucket)
       : shelf(world, 'r2', world.r2Files[bucket], bucketBounds, now, bucket),
   )
+  compareMello(world, [mello, ...objects.filter(({ state }) => state === 'seen')])
   const seen: Seen = {
     now,
     drill: false,
@@ -53,6 +55,15 @@ export function lookAround(world: World, remembered: Remembered): Assessment {
     }),
   }
   return assess(seen)
+}
+
+/** Reads the records on R2 that tell which of Mello's copies lie there as well, as lib/status/gather.ts does. */
+function compareMello(world: World, shelves: readonly SeenShelf[]): void {
+  const contents = shelves.map((one) => contentsOf(one, expected, world.settings.environment))
+  for (const [{ shelf: one }, keys] of recordsToCompare(contents, 60)) {
+    const files = world.r2Files[one.bucket as BucketName]
+    for (const key of keys) one.texts[key] = files.get(key)?.content.toString() ?? ''
+  }
 }
 
 function shelf(

@@ -18,7 +18,7 @@ const help = `life: three years of backups in virtual time, over simulated machi
 
 From the plan to rotation, restore and status everything is the code that is shipped, and the crontabs are those that are installed; what is
 simulated is bytes, machines, people and what goes wrong. It ends with its figures in Markdown, or at the first promise that does not
-hold, with the seed and the time at which it broke.
+hold, with the seed and the time at which it broke. Ctrl-C ends it with the day, and gives the figures until then.
 
 ${flags.map(({ name, value, help }) => `  ${`--${name}${value ? ` ${value}` : ''}`.padEnd(14)}${help}`).join('\n')}
 `
@@ -39,6 +39,10 @@ async function run(argv: readonly string[]): Promise<number> {
   const days =
     given.days === undefined ? numberOf('years', given.years, 3) * 365.25 : numberOf('days', given.days, 0)
   const began = Date.now()
+  let stopped = false
+  process.once('SIGINT', () => {
+    stopped = true
+  })
   const life = await live({
     seed: numberOf('seed', given.seed, 1),
     start: new Date('2026-11-23T00:00:00Z'),
@@ -47,6 +51,7 @@ async function run(argv: readonly string[]): Promise<number> {
       if (lived % 30 === 0)
         process.stderr.write(`${lived} days in ${Math.round((Date.now() - began) / 1000)} s\n`)
     },
+    isEnough: () => stopped,
   })
   process.stdout.write(`${figures(life)}\n`)
   if (typeof given.svg === 'string') writeFileSync(given.svg, plot(life))

@@ -25,7 +25,6 @@ export function measure({ world, stock, tally }: Story): void {
     if (host === 'verda') tally.measure(`loss of ${name}, SFS survives`, loss(world, name, [sfs, mello, r2]))
     tally.measure(`loss of ${name}, without SFS`, loss(world, name, [mello, r2]))
   }
-  tally.most('bytes on SFS', world.sfsFiles.bytes())
 }
 
 /** Hours of work that the newest of these copies does not have: since its version was no longer how things are. */

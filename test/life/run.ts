@@ -19,7 +19,7 @@ export interface Ran {
 
 export interface RunOptions {
   acceptShrink?: boolean
-  /** Killed before so many of its acts on stores are done. */
+  /** Killed when so many of its acts that change something in a store are done. */
   diesAt?: number
 }
 

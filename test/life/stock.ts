@@ -57,7 +57,11 @@ export function watchStock(world: World): Stock {
       else byKey.delete(`${store} ${archive}`)
       most.set(`${item} ${store}`, Math.max(most.get(`${item} ${store}`) ?? 0, shelf.length))
       const after = newestOf(shelf, world.now)
-      if (tampered === 0 && before && (after?.time ?? 0) < before.time)
+      if (old && now && now.version !== old.version && isHistory(world, old))
+        throw violation(world, `a copy of another day was written over: ${archive} on ${store}`)
+      // A clock that is ahead dates its successor so, in the same place.
+      const succeeded = before?.key === archive && now !== undefined && now.time > before.time
+      if (tampered === 0 && before && !succeeded && (after?.time ?? 0) < before.time)
         throw violation(world, `the newest good copy of ${item} on ${store} is gone: ${before.key}`)
     }
   }
@@ -95,6 +99,11 @@ export function watchStock(world: World): Stock {
     },
     most,
   }
+}
+
+/** Whether a copy is dated on an earlier day than today, by the true time. */
+function isHistory({ now }: World, { key, time }: TrueCopy): boolean {
+  return time <= now && !key.includes(new Date(now).toISOString().slice(0, 10))
 }
 
 function newestOf(shelf: readonly TrueCopy[], at: number): TrueCopy | undefined {

@@ -29,6 +29,8 @@ export interface World {
   sfsFiles: Files
   melloFiles: Files
   r2Files: Record<BucketName, Files>
+  /** The first promise that did not hold. */
+  broken?: Error
 }
 
 export interface Machine {
@@ -37,10 +39,10 @@ export interface Machine {
   ahead: number
 }
 
-/** A process that uses stores, and may die at any of its acts. */
+/** A process that uses stores, and may die before any of its acts that change something there. */
 export interface Process {
   machine: Machine
-  acts: number
+  writes: number
   diesAt: number
   died: () => void
 }
@@ -76,9 +78,9 @@ export function newWorld(seed: number, now: number): World {
 /** Records and reports are as large here as they really are, where a byte of an archive stands for a million. */
 const isArchive = (key: string) => key.endsWith('.tar.gz')
 
-/** A process on a machine. `diesAt`: before which of its acts on stores; never, when it is not given. */
+/** A process on a machine. `diesAt`: how many of its acts that change something are done before; never, when it is not given. */
 export function startProcess(machine: Machine, diesAt = Number.POSITIVE_INFINITY): Process {
-  return { machine, acts: 0, diesAt, died: () => {} }
+  return { machine, writes: 0, diesAt, died: () => {} }
 }
 
 /** A store as a process has it. */
@@ -93,7 +95,7 @@ export function storeIn(
     files,
     now: () => new Date(world.now),
     before(act) {
-      if (process.acts++ >= process.diesAt) {
+      if (!reading.includes(act) && process.writes++ >= process.diesAt) {
         process.died()
         return new Promise<never>(() => {})
       }
@@ -135,19 +137,21 @@ export function melloFree({ melloFiles }: World): number {
 export const shareTotal = shareBytes / scale
 export const melloTotal = melloBytes / scale
 
-const reading: readonly Act[] = ['look', 'list', 'open']
+const reading: readonly Act[] = ['probe', 'look', 'list', 'open']
 
 function shareTrouble({ share }: World, act: Act): string | undefined {
   if (share === 'unmounted') return '/mnt/sfs is not a mount point'
   if (share === 'hangs') return '/mnt/sfs did not answer: the share hangs'
-  if (share === 'read-only' && !reading.includes(act)) return 'it is mounted read-only (EROFS)'
+  if (share === 'read-only' && (act === 'probe' || !reading.includes(act)))
+    return 'it is mounted read-only (EROFS)'
   return undefined
 }
 
 /** The items that are archives: all but the models and what lies in a repository. */
 export const archived = items.filter(({ capture: { kind } }) => kind === 'files' || kind === 'image')
 
-/** An error of the simulation that a reader can repeat. */
+/** A promise that does not hold, for who wants to repeat it. It is remembered, because a run takes what is thrown in a store for the store's failure. */
 export function violation(world: World, what: string): Error {
-  return new Error(`seed ${world.seed}, ${new Date(world.now).toISOString()}: ${what}`)
+  world.broken ??= new Error(`seed ${world.seed}, ${new Date(world.now).toISOString()}: ${what}`)
+  return world.broken
 }

@@ -62,3 +62,14 @@ test('what failed before any store was tried has failed in all of them', () => {
   ])
   expect(runs.lastOutcome('credentials', 'git', new Date('2026-11-24T10:00:00Z'))?.error).toBe('git push')
 })
+
+test('a failure is not the last word where the store has a newer report that was not read', () => {
+  const failed = [report('05', [item('failed', { error: 'no share' })])]
+  const limit = new Date('2026-11-24T10:00:00Z')
+  const unread = (hour: string, store: 'sfs' | 'r2', command = 'backup-cron') => [
+    { command, store, time: new Date(`2026-11-24T${hour}:00:00Z`) },
+  ]
+  expect(runsOf(failed, unread('06', 'sfs')).lastOutcome('env', 'sfs', limit)).toBeUndefined()
+  for (const other of [unread('04', 'sfs'), unread('06', 'r2'), unread('06', 'sfs', 'backup-verda')])
+    expect(runsOf(failed, other).lastOutcome('env', 'sfs', limit)?.status).toBe('failed')
+})
