@@ -11,6 +11,7 @@ import type { HostName } from '../inventory.ts'
 import { examineEnvironment, examineSettings } from '../settings.ts'
 import { type Flag, FlagError, type Flags, listOf } from './flags.ts'
 import type { Manual } from './help.ts'
+import { printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 
 export const doctorFlags: readonly Flag[] = [
@@ -63,7 +64,7 @@ async function run(checks: readonly Check[], context: Context, flags: Flags): Pr
     checks: [],
   }
   const print = (text: string) => {
-    if (!flags.json) process.stdout.write(`${text}\n`)
+    if (!flags.json) process.stdout.write(`${printableLines(text)}\n`)
   }
   const progress = flags.json || flags.quiet ? undefined : Progress.on(process.stderr)
   progress?.start('looking')

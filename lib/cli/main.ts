@@ -2,6 +2,7 @@ import { RequestError } from '../select.ts'
 import { SettingsError } from '../settings.ts'
 import { FlagError, type Flags, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
+import { printableLines } from './printable.ts'
 
 /**
  * Reads the command line, shows the help where it asks for it, else runs the command to its exit code, and ends the process with it, also while something of a hanging share is still under
@@ -15,7 +16,7 @@ export async function main(manual: Manual, run: (flags: Flags) => Promise<number
   } catch (error) {
     const mistake =
       error instanceof FlagError || error instanceof RequestError || error instanceof SettingsError
-    process.stderr.write(`${manual.command}: ${mistake ? error.message : describe(error)}\n`)
+    process.stderr.write(`${manual.command}: ${printableLines(mistake ? error.message : describe(error))}\n`)
     if (mistake && !(error instanceof SettingsError))
       process.stderr.write(`${manual.command} --help explains them\n`)
     code = mistake ? 2 : 1
