@@ -119,7 +119,7 @@ export function isWithin(stamp: Stamp, time: Date): boolean {
 
 /** Whether the whole period of a stamp is still to come at a time. */
 export function isAfter(stamp: Stamp, time: Date): boolean {
-  return stamp > timeText(time).slice(0, stamp.length)
+  return stamp > timeText(time)
 }
 
 function timeText(time: Date): string {

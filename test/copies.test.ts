@@ -109,6 +109,19 @@ test.each<[string, Record<string, string>, string, string | undefined]>([
   expect(await newest(`${now}:00:00Z`)).toBe(expected)
 })
 
+test('of a store that holds much else, no more is listed than begins like the item', async () => {
+  const asked: string[] = []
+  const counting: AppendOnlyStore = {
+    ...store,
+    list(prefix) {
+      asked.push(prefix)
+      return store.list(prefix)
+    },
+  }
+  await listCopies(counting, 'config/', 'env')
+  expect(asked).toEqual(['config/env-'])
+})
+
 test('no more records are read than are needed', async () => {
   for (let day = 10; day < 30; day++) backup(`2026-11-${day}`, `2026-11-${day}T05:00:00Z`)
   let opened = 0
