@@ -162,7 +162,7 @@ test('whatever files are called, a real capture and restore bring the very same 
       expect(stateOf(path.join(to, 'src'))).toBe(stateOf(path.join(root, 'src')))
       expect(canaries()).toBe('')
     }),
-    tries(25),
+    tries(15),
   )
 }, 120_000)
 

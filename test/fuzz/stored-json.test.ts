@@ -103,7 +103,7 @@ test('whatever lies under the name of a report or a record, status says what it 
       const shelves = world.seen.shelves.map((one) => (one === shelf ? { ...shelf, texts } : one))
       expect(shown({ ...world.seen, shelves })).not.toBe('')
     }),
-    tries(150),
+    tries(50),
   )
 })
 
@@ -142,7 +142,7 @@ test('whatever lies in the place of what status remembers, it is used or forgott
       await remember(file, memory)
       expect(await recall(file)).toEqual(memory)
     }),
-    tries(150),
+    tries(50),
   )
   expect(used).toBeGreaterThan(10)
 })
