@@ -154,7 +154,8 @@ describe('folders that end above the sources', () => {
   })
 
   test('a file or a link in its place does not', () => {
-    expect(baseOf(sourcesOf('ssl'), ['etc/letsencrypt/a', 'etc/ssl'])).toBeUndefined()
+    for (const name of ['etc/ssl', 'etc/sslx'])
+      expect(baseOf(sourcesOf('ssl'), ['etc/letsencrypt/a', name])).toBeUndefined()
   })
 
   test('nor does one that only begins like it, or lies beside it', () => {
@@ -195,4 +196,9 @@ test('of two folders that would do, the one nearer to the root is taken', () => 
     { path: '/a/b', required: false },
   ]
   expect(baseOf(twice, ['a/b/x'])).toBe('')
+  const apart: Source[] = [
+    { path: '/a/b/e', required: false },
+    { path: '/d/e', required: false },
+  ]
+  expect(baseOf(apart, ['e/x'])).toBe('d')
 })

@@ -60,6 +60,7 @@ const copy = (day: string, bytes = 10): Copy => ({
 })
 const known = (day: string, time = `2026-11-${day}T05:00:00Z`): KnownCopy => ({
   ...copy(day),
+  recordKey: `config/env-2026-11-${day}.tar.gz.sha256`,
   record: { archive: `env-2026-11-${day}.tar.gz`, sha256: 'a'.repeat(64), bytes: 12 },
   time: new Date(time),
   good: false,
