@@ -61,7 +61,7 @@ function spoilt(sound: unknown): fc.Arbitrary<unknown> {
         const key = keys[step % keys.length] as string
         const inner = at[key]
         if (depth === way.length - 1 || typeof inner !== 'object' || inner === null) {
-          at[key] = value
+          at[key] = JSON.parse(JSON.stringify(value))
           break
         }
         at = inner
