@@ -164,7 +164,7 @@ test('whatever files are called, a real capture and restore bring the very same 
     }),
     tries(15),
   )
-}, 120_000)
+})
 
 test('the commands themselves back such names up and restore them, and print none of them in a way that steers a terminal', async () => {
   const verda = buildVerda()
@@ -192,7 +192,7 @@ test('the commands themselves back such names up and restore them, and print non
   } finally {
     verda.dispose()
   }
-}, 120_000)
+})
 
 test('models with such names are backed up or named, and no name makes a line of the log', async () => {
   const workshop = await buildWorkshop()
@@ -230,4 +230,4 @@ test('models with such names are backed up or named, and no name makes a line of
   } finally {
     await workshop.dispose()
   }
-}, 120_000)
+})

@@ -363,7 +363,7 @@ test('whatever a server answers to a listing, it is a list of what was asked for
     { ...tries(120), examples: listingExamples },
   )
   expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(10)
-}, 120_000)
+})
 
 const forRecord = fc.oneof(
   { weight: 3, arbitrary: strange },
@@ -398,7 +398,7 @@ test('whatever a server gives for a record, it is read, or called no record, or 
     { ...tries(60), examples: recordExamples },
   )
   expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(1)
-}, 120_000)
+})
 
 test.each(['endless', 'slow for ever'] as const)(
   'a listing that is %s is given up, in bounded memory',
@@ -428,4 +428,4 @@ test('a record without an end is given up, in bounded memory', async () => {
   }
   expect(await heard(() => readCopy(store, copy))).toBeInstanceOf(StoreError)
   await store.close()
-}, 30_000)
+})
