@@ -7,8 +7,8 @@ export default defineConfig({
     include: process.env.MUTATION_TESTS?.split(',') ?? [
       'test/{naming,record,retention,rotation,copies,select,plan,restore-order,settings,shutdown,time}.test.ts',
       'test/capture/pattern.test.ts',
-      'test/restore/{hard-links,mapping,newer,plan,request}.test.ts',
-      'test/status/{age,assess,cell-findings,growth,schedule,wanted}.test.ts',
+      'test/restore/{hard-links,mapping,newer,plan}.test.ts',
+      'test/status/{age,cell-findings,growth,schedule,wanted}.test.ts',
       'test/verify/{budget,order}.test.ts',
     ],
     testTimeout: 60_000,

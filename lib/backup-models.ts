@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { listModels, type Model, type ModelListing, type ModelSource, readModel } from './capture/models.ts'
+import { printable } from './cli/printable.ts'
 import { fanOut } from './fan-out.ts'
 import type { Host } from './hosts/host.ts'
 import { messageOf } from './message.ts'
@@ -181,7 +182,8 @@ function outcomeOf({ error, files }: Shelf, listing: ModelListing): StoreOutcome
   const failures = [
     ...files.flatMap((file) => file.error ?? []),
     ...listing.broken.map(
-      (path) => `${path} is a link to nowhere, or its name cannot be one in a bucket: it is not backed up`,
+      (path) =>
+        `${printable(path)} is a link to nowhere, or its name cannot be one in a bucket: it is not backed up`,
     ),
   ]
   const stored = files.filter(({ status }) => status === 'stored')
@@ -196,6 +198,6 @@ function outcomeOf({ error, files }: Shelf, listing: ModelListing): StoreOutcome
 function warningsOf({ others }: ModelListing, { extension, folders }: ModelSource): string[] {
   if (others.length === 0) return []
   return [
-    `no rule covers ${others.join(', ')}: only ${extension} files in ${folders.join(', ')} are backed up`,
+    `no rule covers ${others.map(printable).join(', ')}: only ${extension} files in ${folders.join(', ')} are backed up`,
   ]
 }

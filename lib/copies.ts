@@ -28,6 +28,7 @@ export interface Copy {
 
 /** A copy with its record read, and the cheap check made: the archive is there with the size that the record gives. */
 export interface KnownCopy extends Copy {
+  recordKey: string
   record: ArchiveRecord
   /** The record's; for a record that has none, the start of the stamp's period. */
   time: Date
@@ -111,11 +112,12 @@ async function readNext(store: AppendOnlyStore, copy: Copy, next: string): Promi
 
 /** The same with the text of its record at hand. */
 export function knownCopy(copy: Copy, recordText: string): KnownCopy | undefined {
+  const { recordKey } = copy
   const record = readRecord(recordText)
-  if (record === undefined || recordName(record.archive) !== copy.recordKey?.split('/').pop())
-    return undefined
+  if (record === undefined || recordKey === undefined) return undefined
+  if (recordName(record.archive) !== recordKey.split('/').pop()) return undefined
   const good = copy.bytes !== undefined && (record.bytes === undefined || record.bytes === copy.bytes)
-  return { ...copy, record, time: record.time ?? stampTime(copy.stamp), good }
+  return { ...copy, recordKey, record, time: record.time ?? stampTime(copy.stamp), good }
 }
 
 /**
@@ -151,7 +153,7 @@ export function isWithin(stamp: Stamp, time: Date): boolean {
 
 /** Whether the whole period of a stamp is still to come at a time. */
 export function isAfter(stamp: Stamp, time: Date): boolean {
-  return stamp > timeText(time).slice(0, stamp.length)
+  return stamp > timeText(time)
 }
 
 function timeText(time: Date): string {

@@ -109,13 +109,12 @@ function inTurns(shelves: readonly Offer[][]): Offer[] {
   return Array.from({ length: longest }, (_, turn) => shelves.flatMap((shelf) => shelf[turn] ?? [])).flat()
 }
 
-function newerThan(first: Offer | undefined, offers: readonly Offer[]): Offer | undefined {
+/** `sorted`: best first, so that of one environment and kind the newest comes first; of the first choice's own source there is none newer. */
+function newerThan(first: Offer | undefined, sorted: readonly Offer[]): Offer | undefined {
   if (first === undefined) return undefined
-  const others = offers.filter(
-    (offer) =>
-      offer.source !== first.source && offer.kind === 'recorded' && offer.environment === first.environment,
+  const newest = sorted.find(
+    ({ kind, environment }) => kind === 'recorded' && environment === first.environment,
   )
-  const newest = others.sort((a, b) => timeOf(b) - timeOf(a))[0]
   if (newest === undefined || holdsTheSame(first, newest)) return undefined
   return timeOf(newest) > timeOf(first) || rank[first.kind] > 0 ? newest : undefined
 }

@@ -44,7 +44,7 @@ export async function rotate(
   for (const { key, recordKey } of drop) {
     // The archive first: a record that is left over is dropped by the next run.
     await store.remove(key)
-    if (recordKey !== undefined) await store.remove(recordKey)
+    await store.remove(recordKey)
     removed.push({ key, reasons: [`not among ${inWords(rule)}`, kept] })
   }
   const strange = known.filter((copy) => !timeFitsName(copy))
@@ -76,7 +76,6 @@ export async function rotate(
 function select(copies: readonly KnownCopy[], rule: KeepRule, now: Date): Selection<KnownCopy> {
   const isAdopted = ({ record }: KnownCopy) => record.adopted !== undefined
   const all = selectCopies(copies, timeOf, rule, now)
-  if (!copies.some(isAdopted)) return all
   const own = selectCopies(
     copies.filter((copy) => !isAdopted(copy)),
     timeOf,

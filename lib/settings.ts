@@ -141,7 +141,7 @@ export function examineSettings(
     if (problem) wrong(`${prefix}_ENDPOINT`, problem)
     if (!id || !secretKey) return undefined
     return withoutUndefined({
-      endpoint: endpoint.replace(/\/+$/, ''),
+      endpoint: endpoint.replace(/\/$/, ''),
       accessKeyId: id,
       secretAccessKey: secretKey,
       sessionToken: secret(`${prefix}_SESSION_TOKEN`),

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Copy, isWithin, listCopies, newestGood, readCopy } from '../lib/copies.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type Copy, findLatest, isAfter, isWithin, listCopies, newestGood, readCopy } from '../lib/copies.ts'
 import type { Stamp } from '../lib/naming.ts'
 import { directoryStore } from '../lib/stores/directory.ts'
 import type { AppendOnlyStore } from '../lib/stores/store.ts'
@@ -110,6 +110,19 @@ test.each<[string, Record<string, string>, string, string | undefined]>([
   expect(await newest(`${now}:00:00Z`)).toBe(expected)
 })
 
+test('of a store that holds much else, no more is listed than begins like the item', async () => {
+  const asked: string[] = []
+  const counting: AppendOnlyStore = {
+    ...store,
+    list(prefix) {
+      asked.push(prefix)
+      return store.list(prefix)
+    },
+  }
+  await listCopies(counting, 'config/', 'env')
+  expect(asked).toEqual(['config/env-'])
+})
+
 test('no more records are read than are needed', async () => {
   for (let day = 10; day < 30; day++) backup(`2026-11-${day}`, `2026-11-${day}T05:00:00Z`)
   let opened = 0
@@ -161,4 +174,48 @@ test('cut off between an archive and its record, the one of two records that fit
   expect(await known()).toMatchObject({ good: true, time: new Date('2026-11-24T10:05:00Z') })
   put(name, 'some other')
   expect(await known()).toBeUndefined()
+})
+
+test.each([
+  ['2026-11-24', '2026-11-24T23:59:59.999Z', false],
+  ['2026-11-25', '2026-11-24T23:59:59.999Z', true],
+  ['2026-11-23', '2026-11-24T00:00:00Z', false],
+  ['2026-11-24-05', '2026-11-24T04:59:00Z', true],
+  ['2026-11-24-05', '2026-11-24T05:00:00Z', false],
+])('%s and %s: still to come is %s', (stamp, time, expected) => {
+  expect(isAfter(stamp as Stamp, new Date(time))).toBe(expected)
+})
+
+test('a copy of this very moment counts, and of two of one moment the later name', async () => {
+  backup('2026-11-24-10', '2026-11-24T10:00:00Z')
+  expect(await newest('2026-11-24T10:00:00Z')).toBe('2026-11-24-10')
+  backup('2026-11-24', '2026-11-24T10:00:00Z')
+  expect(await newest('2026-11-24T10:00:00Z')).toBe('2026-11-24-10')
+})
+
+describe('the one archive that the older scripts kept', () => {
+  const latest = () => findLatest(store, 'config/', 'env')
+
+  test('is found, with its record where it has one', async () => {
+    put('env-latest.tar.gz', 'abc')
+    expect(await latest()).toMatchObject({ key: 'config/env-latest.tar.gz', bytes: 3 })
+    expect(await latest()).not.toHaveProperty('recordKey')
+    record('env-latest.tar.gz')
+    expect(await latest()).toMatchObject({ bytes: 3, recordKey: 'config/env-latest.tar.gz.sha256' })
+  })
+
+  test('is no other file, and no record without it', async () => {
+    for (const name of [
+      'env-2026-11-24.tar.gz',
+      'env-latest.tar.gz.part',
+      'env-latest.tar.gz.sha256.bak',
+      'ssl-latest.tar.gz',
+    ])
+      put(name, 'abc')
+    record('env-latest.tar.gz')
+    expect(await latest()).toBeUndefined()
+    put('env-latest.tar.gz', 'abc')
+    rmSync(path.join(root, 'config/env-latest.tar.gz.sha256'))
+    expect(await latest()).not.toHaveProperty('recordKey')
+  })
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { CommandName } from '../lib/inventory.ts'
-import { makePlan } from '../lib/plan.ts'
-import { type Request, selectItems } from '../lib/select.ts'
+import { type CommandName, type Item, items } from '../lib/inventory.ts'
+import { folderOf, makePlan } from '../lib/plan.ts'
+import { namesOf, type Request, selectItems } from '../lib/select.ts'
 import { readSettings } from '../lib/settings.ts'
 
 const now = new Date('2026-11-24T10:00:00Z')
@@ -142,4 +142,76 @@ test('what --to leaves without a store is skipped, and says so', () => {
 test('law 9: a plan holds no secret', () => {
   const env = { ...hetzner, HETZNER_SECRET_ACCESS_KEY: 'very-secret', TAILSCALE_AUTHKEY: 'very-secret' }
   expect(JSON.stringify(plan('backup-verda', {}, env))).not.toContain('very-secret')
+})
+
+describe('what a capture is told', () => {
+  const captureOfOnly = (...args: Parameters<typeof onlyJob>) => onlyJob(...args).capture
+
+  test('models: where they are, with their folders', () => {
+    expect(captureOfOnly('backup-verda', { only: ['models'] }, { MODELS_DIR: '/srv/models' })).toMatchObject({
+      kind: 'models',
+      path: '/srv/models',
+      extension: '.safetensors',
+    })
+  })
+
+  test('an image as it stands, and a repository with its paths filled in', () => {
+    expect(captureOfOnly('backup-cron', { only: ['comfyume-admin'] })).toMatchObject({ kind: 'image' })
+    expect(
+      captureOfOnly('backup-mello', { only: ['credentials'] }, { MELLO_PROJECT_DIR: '/m' }),
+    ).toMatchObject({
+      kind: 'repository',
+      sources: expect.arrayContaining([expect.objectContaining({ path: '/m/.env' })]),
+    })
+  })
+
+  test('a source without excludes has none, and one with others says no more than those', () => {
+    const { capture } = onlyJob('backup-cron', { only: ['fail2ban'] })
+    expect(capture).toMatchObject({ kind: 'files' })
+    for (const source of capture.kind === 'files' ? capture.sources : []) {
+      expect(source).not.toHaveProperty('withoutOtherItems')
+      if ('exclude' in source) expect(source.exclude).not.toEqual([])
+    }
+    expect(excludesOf('backup-cron', { only: ['env'] })).toEqual([])
+  })
+
+  test('a home leaves out models, single files of other items and the store of its own host, of no other host', () => {
+    const env = {
+      MODELS_DIR: '/home/dev/models',
+      PROJECT_DIR: '/home/dev/p',
+      MELLO_PROJECT_DIR: '/home/dev/m',
+      MELLO_BACKUPS: '/home/dev/backups',
+      SFS_ROOT: '/home/dev/sfs',
+    }
+    const excludes = excludesOf('backup-cron', { only: ['home-dev'] }, env)
+    expect(excludes).toContain('/home/dev/models')
+    expect(excludes).toContain('/home/dev/p/.env')
+    expect(excludes).toContain('/home/dev/sfs/cache')
+    for (const theirs of ['/home/dev/backups', '/home/dev/m/data/outputs', '/home/dev/m/.env'])
+      expect(excludes).not.toContain(theirs)
+    expect(excludes.every((pattern) => typeof pattern === 'string' && /^[/*]/.test(pattern))).toBe(true)
+  })
+
+  test('a dollar sign in the middle of a path is one', () => {
+    const capture = captureOfOnly('backup-cron', { only: ['env'] }, { PROJECT_DIR: '/srv/$MODELS_DIR' })
+    expect(capture).toMatchObject({ sources: [expect.objectContaining({ path: '/srv/$MODELS_DIR/.env' })] })
+  })
+
+  test('an item that lies in no bucket has no folder of its own', () => {
+    const credentials = items.find(({ name }) => name === 'credentials') as Item
+    expect(folderOf(credentials, 'production')).toBe('')
+    expect(folderOf(credentials, 'staging')).toBe('staging/')
+  })
+
+  test('where a rule keeps everything, nothing is rotated', () => {
+    for (const { item, targets } of plan('backup-cron', {
+      only: namesOf(items.filter(({ commands }) => commands['backup-cron'])),
+    }).jobs)
+      for (const { keep } of targets)
+        if (keep !== undefined)
+          expect(
+            Object.values(keep).every((count) => count > 0),
+            item,
+          ).toBe(true)
+  })
 })

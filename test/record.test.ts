@@ -106,3 +106,19 @@ test('a record that names a million changed files is read in no time', () => {
   expect(record?.changed?.length).toBe(1_000_000)
   expect(performance.now() - before).toBeLessThan(10_000)
 })
+
+test.each([
+  ['a comment that is not at the start of its line', `x # item: env\n${sha256}  a\n`],
+  ['a digest that is not', `x${sha256}  a\n`],
+  ['a name that ends in a carriage return', `${sha256}  a\r\n`],
+])('%s makes no record', (_, text) => {
+  expect(readRecord(text)).toBeUndefined()
+})
+
+test('comments that say nothing sound are passed over', () => {
+  const read = readRecord(
+    `# item: env\r\n# bytes: 12x\n# time: never\n# adopted: \n## host: x\n#  item: y\n${sha256}  a\n`,
+  )
+  expect(read).toEqual({ archive: 'a', sha256 })
+  expect(Object.keys(read as object).sort()).toEqual(['archive', 'sha256'])
+})

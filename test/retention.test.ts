@@ -364,3 +364,23 @@ describe('whatever the history', () => {
     )
   })
 })
+
+test('months are counted through the years', () => {
+  const time = (text: string) => new Date(`${text}T05:00:00Z`)
+  const months = [
+    '2024-11-30',
+    '2025-01-15',
+    '2025-02-15',
+    '2025-11-15',
+    '2025-12-15',
+    '2026-01-15',
+    '2026-11-15',
+  ]
+  const { keep } = selectCopies(months.toReversed(), time, { monthly: 7 }, time('2026-11-24'))
+  expect(keep.map(({ copy }) => copy)).toEqual(months.toReversed())
+})
+
+test('what cannot be decided says why', () => {
+  const invalid = () => selectCopies(['x'], () => new Date('x'), {}, new Date())
+  expect(invalid).toThrow('a copy, or now, has no valid time: nothing can be selected')
+})

@@ -244,6 +244,37 @@ describe('adopted archives', () => {
     await turn({ daily: 2 })
     expect(archives()).toEqual(['env-2026-11-23.tar.gz', 'env-2026-11-24.tar.gz'])
   })
+
+  test('beside them what backups made is rotated, kept and told as ever', async () => {
+    for (const day of days(10, 14)) backup(day)
+    adopted('2026-11-20')
+    const { removed } = await turn({ daily: 2 })
+    expect(archives()).toEqual(['env-2026-11-13.tar.gz', 'env-2026-11-14.tar.gz', 'env-2026-11-20.tar.gz'])
+    expect(removed.map(({ key }) => key)).toEqual(
+      ['12', '11', '10'].map((day) => `config/env-2026-11-${day}.tar.gz`),
+    )
+    expect(removed[0]?.reasons[1]).toBe(
+      'kept are 2026-11-14 (newest, daily), 2026-11-13 (daily), 2026-11-20 (newest, daily)',
+    )
+  })
+
+  test('beside them a damaged copy that must stay stops everything, whichever of the two it is', async () => {
+    for (const day of days(10, 14)) backup(day)
+    adopted('2026-11-20')
+    for (const day of ['14', '20']) {
+      truncateSync(path.join(root, `config/env-2026-11-${day}.tar.gz`), 4)
+      await expect(turn({ daily: 2 })).rejects.toThrow(`config/env-2026-11-${day}.tar.gz has 4 bytes`)
+    }
+    await expect(turn({ daily: 2 })).rejects.toThrow('its record says 10, config/env-2026-11-20.tar.gz has 4')
+    await expect(turn({ daily: 2 })).rejects.toMatchObject({ name: 'RotationRefused' })
+    expect(archives()).toHaveLength(6)
+  })
+})
+
+test('all parts of a rule are told', async () => {
+  for (const day of days(20, 24)) backup(day)
+  const { removed } = await turn({ daily: 2, weekly: 1, monthly: 1 })
+  expect(removed[0]?.reasons[0]).toBe('not among 2 daily, 1 weekly, 1 monthly')
 })
 
 describe('a machine whose clock is ahead of that of the share', () => {

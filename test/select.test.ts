@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { items } from '../lib/inventory.ts'
-import { type Request, RequestError, selectItems } from '../lib/select.ts'
+import {
+  namesOf,
+  type Request,
+  RequestError,
+  selectItems,
+  selectStored,
+  selectStores,
+} from '../lib/select.ts'
 
 const config = ['tailscale', 'ssh-host-keys', 'fail2ban', 'ufw', 'nginx', 'ssl', 'env']
 const images = items.filter(({ group }) => group === 'containers').map(({ name }) => name)
@@ -28,6 +35,7 @@ test('what --only names and --quick takes back is left out, and says so', () => 
     ['env', undefined],
     ['models', 'is large, and --quick leaves it out'],
   ])
+  expect(selectItems(request)[1]?.stores).toEqual([])
 })
 
 describe('--to', () => {
@@ -58,8 +66,70 @@ test.each<[Request, RegExp]>([
   [{ command: 'backup-cron', only: [] }, /^--only names nothing/],
   [{ command: 'backup-cron', to: ['r2'] }, /^--to: r2: not known here; backup-cron writes to sfs$/],
   [{ command: 'backup-mello', to: ['mello'] }, /backup-mello writes to r2, hetzner$/],
-  [{ command: 'backup-cron', to: [] }, /^--to names nothing/],
+  [{ command: 'backup-cron', to: [] }, /^--to names nothing; backup-cron writes to sfs$/],
+  [
+    { command: 'backup-mello', only: [] },
+    /^--only names nothing; backup-mello backs up user-data, user-outputs, credentials$/,
+  ],
 ])('%j is refused, with what is known', (request, says) => {
   expect(() => selectItems(request)).toThrow(RequestError)
+  expect(() => selectItems(request)).toThrow(expect.objectContaining({ name: 'RequestError' }))
   expect(() => selectItems(request)).toThrow(says)
+})
+
+describe('what --to leaves without a store says where it goes alone', () => {
+  test.each<[Request, string, string | undefined]>([
+    [
+      { command: 'backup-verda', only: ['models'], to: ['mello'] },
+      'models',
+      'goes to r2 alone, which --to leaves out',
+    ],
+    [{ command: 'backup-verda', only: ['models'], to: ['r2'] }, 'models', undefined],
+    [{ command: 'backup-verda', only: ['models'] }, 'models', undefined],
+    [{ command: 'backup-mello', only: ['credentials'] }, 'credentials', undefined],
+    [
+      { command: 'backup-mello', only: ['credentials'], to: ['r2'] },
+      'credentials',
+      'goes to its git repository alone, which --to leaves out',
+    ],
+  ])('%j: %s %s', (request, name, leftOut) => {
+    const [selected] = selectItems(request)
+    expect(selected).toMatchObject({ item: { name } })
+    expect(selected?.leftOut).toBe(leftOut)
+  })
+})
+
+describe('what lies in stores', () => {
+  const stored = (only?: string[]) => selectStored(only).map(({ item }) => item.name)
+
+  test('is every item that has a bucket, with every store that some command brings it to', () => {
+    expect(stored()).toEqual(items.flatMap(({ name, bucket }) => (bucket === undefined ? [] : [name])))
+    const storesOf = (name: string) => selectStored([name])[0]?.stores
+    expect(storesOf('env')).toEqual(['sfs', 'mello', 'r2', 'hetzner'])
+    expect(storesOf('user-data')).toEqual(['r2', 'hetzner'])
+  })
+
+  test('is chosen by items and groups, which may be mixed', () => {
+    expect(stored(['env'])).toEqual(['env'])
+    expect(stored(['containers'])).toEqual(images)
+    expect(stored(['env', 'containers'])).toEqual(['env', ...images])
+  })
+
+  test('holds no other name, and none is no choice', () => {
+    expect(() => selectStored(['x'])).toThrow(
+      /^--only: x: not known here; what lies in stores is tailscale, /,
+    )
+    expect(() => selectStored([])).toThrow('--only names nothing')
+    expect(namesOf(items)).toEqual([...new Set(namesOf(items))])
+    for (const name of namesOf(items))
+      expect([...items.map((item) => item.name), ...items.map((item) => item.group)]).toContain(name)
+  })
+})
+
+test('stores are chosen by name, in their own order, and others refused', () => {
+  expect(selectStores(['r2', 'sfs', 'r2'])).toEqual(['sfs', 'r2'])
+  expect(() => selectStores(['r3'])).toThrow(
+    /^--store: r3: not known here; the stores are sfs, mello, r2, hetzner$/,
+  )
+  expect(() => selectStores([])).toThrow(/^--store names nothing; the stores are/)
 })

@@ -1,3 +1,4 @@
+import { printable } from '../cli/printable.ts'
 import type { Outcome } from '../hosts/host.ts'
 
 /** Why a script failed, for a message: that one of its processes was killed, else the last line that they printed. */
@@ -14,5 +15,6 @@ export function complaint({ stderr, exitCodes }: Outcome): string {
     .trim()
     .split('\n')
     .filter((line) => !/Exiting with failure status|Error is not recoverable: exiting now/.test(line))
-  return lines.at(-1) || `exit codes ${exitCodes.join(' ')}`
+  // Not every name in it is escaped: tar gives those of extended attributes as an archive has them.
+  return printable(lines.at(-1) ?? '') || `exit codes ${exitCodes.join(' ')}`
 }

@@ -10,6 +10,7 @@ import { localHost } from '../hosts/local.ts'
 import type { HostName } from '../inventory.ts'
 import { examineEnvironment, examineSettings } from '../settings.ts'
 import { FlagError, type Flags, listOf } from './flags.ts'
+import { printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 
 /** The command from its command line to its exit code. */
@@ -47,7 +48,7 @@ async function run(checks: readonly Check[], context: Context, flags: Flags): Pr
     checks: [],
   }
   const print = (text: string) => {
-    if (!flags.json) process.stdout.write(`${text}\n`)
+    if (!flags.json) process.stdout.write(`${printableLines(text)}\n`)
   }
   const progress = flags.json || flags.quiet ? undefined : Progress.on(process.stderr)
   progress?.start('looking')

@@ -3,7 +3,7 @@ import type { RestoreWatcher } from '../restore/site.ts'
 import type { Settings } from '../settings.ts'
 import { type Drilled, type DrillReport, drill, planDrill } from '../verify/drill.ts'
 import { type Flags, listOf } from './flags.ts'
-import { entry, printableLines } from './printable.ts'
+import { logLine, printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 import { restorePlanText } from './show-restore-plan.ts'
 import { bytesInWords } from './words.ts'
@@ -29,7 +29,7 @@ export async function runDrill(
   const progress = flags.quiet ? undefined : Progress.on(process.stderr)
   const line = (text: string) => {
     progress?.stop()
-    out.write(`${clock().toISOString().slice(0, 19)}Z ${entry(text)}\n`)
+    out.write(logLine(clock(), text))
   }
   const report = await drill(settings, request, watchWith(progress), clock, (drilled) => {
     if (!flags.quiet || drilled.status === 'not restorable') line(lineOf(drilled))

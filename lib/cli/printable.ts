@@ -16,6 +16,11 @@ export function entry(text: string): string {
   return text.split('\n').map(printable).join('\n    ')
 }
 
+/** An entry of a log: when it was written, UTC, and what it says, whoever gave the names in it. */
+export function logLine(time: Date, text: string): string {
+  return `${time.toISOString().slice(0, 19)}Z ${entry(text)}\n`
+}
+
 /** Rows of text as columns, two spaces between them. */
 export function inColumns(rows: readonly (readonly string[])[], indent = ''): string[] {
   const safe = rows.map((row) => row.map(printable))

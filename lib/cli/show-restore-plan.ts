@@ -1,21 +1,24 @@
 import type { PlannedItem, RestorePlan } from '../restore/plan.ts'
 import type { Step } from '../restore/step.ts'
 import type { Offer } from '../restore-order.ts'
+import { printableLines } from './printable.ts'
 import { bytesInWords } from './words.ts'
 
 /** A restore's plan for people: first what they have to know, then a table of what comes from where, then the steps. */
 export function restorePlanText(plan: RestorePlan, steps: readonly Step[]): string {
   const { environment, now, at, root, items, notes } = plan
-  return [
-    `restore to ${root} (${environment})${at ? `, as it was at ${minute(at)}` : ''}, planned at ${minute(now)}`,
-    inShort(items, now),
-    ...(notes.length > 0 ? ['', ...notes] : []),
-    '',
-    ...table([['item', 'source', 'file', 'time', 'age', 'size'], ...items.map((item) => rowOf(item, now))]),
-    '',
-    'Steps:',
-    ...table(steps.map(({ name, title }, index) => [`${index + 1}.`, name, title])),
-  ].join('\n')
+  return printableLines(
+    [
+      `restore to ${root} (${environment})${at ? `, as it was at ${minute(at)}` : ''}, planned at ${minute(now)}`,
+      inShort(items, now),
+      ...(notes.length > 0 ? ['', ...notes] : []),
+      '',
+      ...table([['item', 'source', 'file', 'time', 'age', 'size'], ...items.map((item) => rowOf(item, now))]),
+      '',
+      'Steps:',
+      ...table(steps.map(({ name, title }, index) => [`${index + 1}.`, name, title])),
+    ].join('\n'),
+  )
 }
 
 function rowOf({ item, candidates: [first], leftOut, missing, models }: PlannedItem, now: Date): string[] {

@@ -1,7 +1,7 @@
 import { restoringMarker } from '../inventory.ts'
 import type { CheckOutcome, ItemOutcome, RestoreReport, StepOutcome } from '../restore/report.ts'
 import { below, type RestoreWatcher } from '../restore/site.ts'
-import { entry } from './printable.ts'
+import { logLine } from './printable.ts'
 import { Progress } from './progress.ts'
 import { secondsInWords } from './words.ts'
 
@@ -20,7 +20,7 @@ export function showRestore({
   const progress = quiet ? undefined : Progress.on(process.stderr)
   const line = (text: string) => {
     progress?.stop()
-    out.write(`${clock().toISOString().slice(0, 19)}Z ${entry(text)}\n`)
+    out.write(logLine(clock(), text))
   }
   return {
     started: (title) => progress?.start(title),

@@ -1,7 +1,7 @@
 import { bytesOf, type VerifyPlan } from '../verify/plan.ts'
 import type { Checked, VerifyReport } from '../verify/report.ts'
 import type { VerifyWatcher } from '../verify/verify.ts'
-import { entry } from './printable.ts'
+import { logLine, printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 import type { ShowOptions } from './show.ts'
 import { bytesInWords } from './words.ts'
@@ -24,7 +24,7 @@ export function showVerify({
   const brief = quiet || (progress !== undefined && out.isTTY === true)
   const line = (text: string) => {
     progress?.stop()
-    out.write(`${clock().toISOString().slice(0, 19)}Z ${entry(text)}\n`)
+    out.write(logLine(clock(), text))
     progress?.resume()
   }
   return {
@@ -113,7 +113,7 @@ export function verifyPlanText({ environment, now, adopt, stores }: VerifyPlan):
       )
     }
   }
-  return lines.join('\n')
+  return printableLines(lines.join('\n'))
 }
 
 export function verifyPlanJson({ environment, now, budget, adopt, stores }: VerifyPlan): string {

@@ -2,7 +2,7 @@ import type { Plan } from '../plan.ts'
 import { busyReason, type ItemOutcome, type Report, type StoreOutcome } from '../report.ts'
 import { reasonsAgainstShutdown } from '../shutdown.ts'
 import type { Watcher } from '../workplace.ts'
-import { entry } from './printable.ts'
+import { entry, logLine } from './printable.ts'
 import { Progress } from './progress.ts'
 import { bytesInWords } from './words.ts'
 
@@ -19,7 +19,7 @@ export function showRun({ out, quiet, clock }: ShowOptions): Watcher & { end(rep
   const progress = quiet ? undefined : Progress.on(process.stderr)
   const line = (text: string) => {
     progress?.stop()
-    out.write(`${clock().toISOString().slice(0, 19)}Z ${entry(text)}\n`)
+    out.write(logLine(clock(), text))
   }
   const told = new Map<string, string>()
   return {

@@ -17,6 +17,7 @@ test.each([
     'signal 9',
   ],
   ['the one that was killed, not the pipe that broke with it', '', [141, 137], 'signal 9'],
+  ['as a code what would steer a terminal', 'tar: \u001b[2Jx\r\n', [2, 0], 'tar: \\u001b[2Jx'],
   ['what was said of a broken pipe, when nobody was killed', 'gzip: no room\n', [141, 1], 'gzip: no room'],
 ])('says %s', (_, stderr, exitCodes, expected) => {
   expect(complaint({ stderr, exitCodes })).toContain(expected)

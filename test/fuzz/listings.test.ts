@@ -254,7 +254,7 @@ test('whatever lies in the cache, it is listed and rotated without a fault, and 
       if (fits && newest.record.adopted === undefined)
         expect(after.has(`cache/${newest.key}`), 'the newest good copy').toBe(true)
     }),
-    tries(120),
+    tries(80),
   )
   expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(3)
 })
@@ -307,6 +307,6 @@ test('whatever lies in the cache, restore, verify and status sort it without a f
         expect(stock()).toEqual(before)
       },
     ),
-    tries(120),
+    tries(80),
   )
 })

@@ -222,7 +222,7 @@ const garbage = fc.oneof(
     '<ListBucketResult><Contents/><Contents/></ListBucketResult>',
   ),
 )
-const whole: fc.Arbitrary<Answer> = fc.record({
+const strange: fc.Arbitrary<Answer> = fc.record({
   sized: fc.boolean(),
   status: fc.oneof(
     { weight: 8, arbitrary: fc.constant(200) },
@@ -245,6 +245,24 @@ const whole: fc.Arbitrary<Answer> = fc.record({
     { weight: 1, arbitrary: fc.constantFrom('cut' as const, 'silent' as const) },
   ),
 })
+
+/** As a server answers that is in its right mind, two or three pages perhaps. */
+const sane: fc.Arbitrary<Answer> = fc
+  .tuple(
+    fc.array(sound, { maxLength: 6 }),
+    fc.constantFrom(
+      '',
+      '',
+      '<IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>',
+    ),
+  )
+  .map(([objects, more]) => ({
+    status: 200,
+    headers: {},
+    body: Buffer.from(`<ListBucketResult>${more}${objects.join('')}</ListBucketResult>`),
+    how: 'whole' as const,
+  }))
+const whole = fc.oneof({ weight: 2, arbitrary: strange }, { weight: 1, arbitrary: sane })
 
 /** Found by earlier runs of these tests. */
 const answered = (body: string, more: Partial<Answer> = {}): Answer => ({
@@ -342,10 +360,15 @@ test('whatever a server answers to a listing, it is a list of what was asked for
         )
       },
     ),
-    { ...tries(250), examples: listingExamples },
+    { ...tries(120), examples: listingExamples },
   )
   expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(10)
-}, 120_000)
+})
+
+const forRecord = fc.oneof(
+  { weight: 3, arbitrary: strange },
+  { weight: 1, arbitrary: fc.constant(answered(recordText, { sized: true })) },
+)
 
 test('whatever a server gives for a record, it is read, or called no record, or the store is named', async () => {
   const copy = copiesAmong(
@@ -359,7 +382,7 @@ test('whatever a server gives for a record, it is read, or called no record, or 
   if (copy === undefined) throw new Error('no copy')
   const outcomes = { read: 0, none: 0, refused: 0 }
   await fc.assert(
-    fc.asyncProperty(fc.array(whole, { minLength: 1, maxLength: 3 }), async (script) => {
+    fc.asyncProperty(fc.array(forRecord, { minLength: 1, maxLength: 3 }), async (script) => {
       answers = script
       requests = 0
       const store = storeAt('')
@@ -372,10 +395,10 @@ test('whatever a server gives for a record, it is read, or called no record, or 
       if (known !== undefined && !(known instanceof StoreError))
         expect(known.record.archive).toBe('env-2026-11-24.tar.gz')
     }),
-    { ...tries(100), examples: recordExamples },
+    { ...tries(60), examples: recordExamples },
   )
   expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(1)
-}, 120_000)
+})
 
 test.each(['endless', 'slow for ever'] as const)(
   'a listing that is %s is given up, in bounded memory',
@@ -405,4 +428,4 @@ test('a record without an end is given up, in bounded memory', async () => {
   }
   expect(await heard(() => readCopy(store, copy))).toBeInstanceOf(StoreError)
   await store.close()
-}, 30_000)
+})

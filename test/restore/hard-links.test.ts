@@ -42,16 +42,16 @@ const place = () =>
   })
 const placed = () => names.map((name) => statSync(at(`root/home/dev/${name}`)))
 
-test.each([
-  ['nothing is there', []],
-  ['the first name is there', names.slice(1)],
-  ['only the last is there', names.slice(0, 2)],
-  ['only the one in the middle is missing', ['two/second name']],
-])('names of one file are one file again when %s', async (_what, missing) => {
+test.each<[string, string[], number]>([
+  ['nothing is there', [], 0],
+  ['the first name is there', names.slice(1), 3],
+  ['only the last is there', names.slice(0, 2), 3],
+  ['only the one in the middle is missing', ['two/second name'], 3],
+])('names of one file are one file again when %s', async (_what, missing, changed) => {
   lay('root')
   for (const name of missing) rmSync(path.dirname(at(`root/home/dev/${name}`)), { recursive: true })
   lay('tree')
-  await place()
+  expect((await place()).changed).toBe(changed)
   expect(new Set(placed().map(({ ino }) => ino)).size).toBe(1)
   for (const name of names) {
     const parent = path.dirname(at(`root/home/dev/${name}`))

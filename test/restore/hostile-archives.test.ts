@@ -191,7 +191,7 @@ test('whatever members an archive has, nothing changes but what its item may cha
     tries(40, 4),
   )
   expect(Math.min(outcomes.restored, outcomes.refused), JSON.stringify(outcomes)).toBeGreaterThan(2)
-}, 600_000)
+})
 
 test.each<[string, 'restored' | 'refused', Member[]]>([
   ['a good one', 'restored', [{ name: 'etc/ufw/a', content: 'x' }]],

@@ -146,3 +146,59 @@ test('whatever is accepted, every path lies in a source, or is a folder on the w
   )
   expect(accepted).toBeGreaterThan(100)
 })
+
+describe('folders that end above the sources', () => {
+  test('an empty folder on the way to one source stands beside another', () => {
+    expect(baseOf(sourcesOf('ssl'), ['etc/letsencrypt/a', 'etc/ssl/'])).toBe('')
+    expect(baseOf(sourcesOf('ssl'), ['letsencrypt/a', 'ssl/'])).toBe('etc')
+  })
+
+  test('a file or a link in its place does not', () => {
+    for (const name of ['etc/ssl', 'etc/sslx'])
+      expect(baseOf(sourcesOf('ssl'), ['etc/letsencrypt/a', name])).toBeUndefined()
+  })
+
+  test('nor does one that only begins like it, or lies beside it', () => {
+    expect(baseOf(sourcesOf('ssl'), ['etc/letsencrypt/a', 'etc/s/'])).toBeUndefined()
+    expect(baseOf(sourcesOf('ssl'), ['etc/letsencrypt/a', 'ssl/'])).toBeUndefined()
+    expect(baseOf(sourcesOf('ssl'), ['etc/letsencrypt/a', 'etc/'])).toBe('')
+  })
+
+  test.each<[string, string, boolean]>([
+    ['ufw', 'etc', true],
+    ['ufw', 'etc/ufw', false],
+    ['ufw', 'etc/u', false],
+    ['ufw', 'ufw', false],
+    ['ssl', 'etc/ssl', true],
+    ['ssl', 'etc/ssl/private', false],
+    ['ssh-host-keys', 'etc', true],
+    // Its keys lie in a folder that is not its own.
+    ['ssh-host-keys', 'etc/ssh', true],
+    ['ssh-host-keys', 'etc/ssh/ssh_host_rsa_key', false],
+  ])('on the way to %s: %s is %s', (name, member, expected) => {
+    expect(isOnTheWay(sourcesOf(name), member)).toBe(expected)
+  })
+})
+
+test('members are looked at as deep as the deepest source lies', () => {
+  expect(
+    depthOf([
+      { path: '/a/b', required: true },
+      { path: '/a', required: true },
+    ]),
+  ).toBe(3)
+  expect(depthOf(sourcesOf('ufw'))).toBe(3)
+})
+
+test('of two folders that would do, the one nearer to the root is taken', () => {
+  const twice: Source[] = [
+    { path: '/a/b/a/b', required: false },
+    { path: '/a/b', required: false },
+  ]
+  expect(baseOf(twice, ['a/b/x'])).toBe('')
+  const apart: Source[] = [
+    { path: '/a/b/e', required: false },
+    { path: '/d/e', required: false },
+  ]
+  expect(baseOf(apart, ['e/x'])).toBe('d')
+})

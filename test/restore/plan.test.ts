@@ -400,3 +400,95 @@ describe('every item of the inventory has its step', () => {
     expect(titles.ufw).toMatch(/disables the firewall and enables it again/)
   })
 })
+
+describe('what lies on Mello', () => {
+  const none = { R2_ACCESS_KEY_ID: '', R2_SECRET_ACCESS_KEY: '' }
+  const hetzner = {
+    HETZNER_ENDPOINT: 'https://h',
+    HETZNER_ACCESS_KEY_ID: 'i',
+    HETZNER_SECRET_ACCESS_KEY: 's',
+  }
+  const userData = (world: World) => planOf(world).items.find(({ item }) => item === 'user-data')
+
+  test('is left out of a whole restore where no key reaches its copies, and says so', () => {
+    expect(userData({ env: none })?.leftOut).toMatch(
+      /^lies on Mello; its copies are in r2(, hetzner)?, which is not set up here$/,
+    )
+    expect(userData({ env: none })).toMatchObject({ item: 'user-data', candidates: [], passed: [] })
+  })
+
+  test.each<[string, World]>([
+    ['asked for by name', { env: none, request: { only: ['user-data'] } }],
+    ['on Verda', { env: { ...none, USER_DATA_HOST: 'verda' } }],
+    ['where R2 can be reached', {}],
+    ['where Hetzner can be reached', { env: { ...none, ...hetzner } }],
+  ])('%s it is missing', (_, world) => {
+    expect(userData(world)?.leftOut).toBeUndefined()
+    expect(userData(world)?.missing).toBeDefined()
+  })
+
+  test('what lies on Verda is missing all the same', () => {
+    const { items: planned } = planOf({ env: none, request: { from: ['r2'] } })
+    expect(planned.find(({ item }) => item === 'env')?.missing).toBeDefined()
+  })
+
+  test('where the only store could not be looked at, nothing else is said', () => {
+    const { item } = only('user-data', { away: [['r2', 'hangs']] })
+    expect(item?.missing).toBe('r2 not looked at')
+  })
+})
+
+test('a plan is that of a restore, and holds the date that was asked for', () => {
+  const at = new Date('2026-11-24T09:00:00Z')
+  expect(planOf({ request: { at } })).toMatchObject({ command: 'restore', at, environment: 'production' })
+  expect(planOf({})).not.toHaveProperty('at')
+})
+
+test('a repository is not asked for the past', () => {
+  const offers: Offer[] = [{ source: 'git', kind: 'repository', key: 'HEAD', environment: 'production' }]
+  const env = { CREDENTIALS_REPO: 'git@example:c' }
+  const past = only('credentials', { offers, env, request: { at: now } })
+  expect(past.item?.leftOut).toMatch(/^a repository is taken as it is now, and --at asks for the past/)
+  expect(only('credentials', { env }).item).toMatchObject({ missing: 'no usable copy in git' })
+})
+
+test('an item of which some sources are required is missing, though others are not', () => {
+  const { items: planned } = planOf({})
+  for (const name of ['user-data', 'env', 'home-dev'])
+    expect(
+      planned.find(({ item }) => item === name),
+      name,
+    ).toMatchObject({ missing: expect.any(String) })
+})
+
+describe('the identity of another environment', () => {
+  const find = (name: string, world: World) => planOf(world).items.find(({ item }) => item === name)
+  const env = { ENVIRONMENT: 'staging' }
+
+  test('that is no good, and its own that is not yet, leave it missing', () => {
+    const flawed = { tailscale: [copy('sfs', '24', { flaw: 'is bad' })] }
+    expect(find('tailscale', { env, offers: flawed })?.missing).toMatch(/sfs is bad$/)
+    expect(find('tailscale', { env, offers: { tailscale: [own('sfs', '25')] } })?.missing).toMatch(
+      /from the future/,
+    )
+  })
+
+  test('is told of items that have one alone', () => {
+    expect(find('env', { env, offers: { env: [copy('sfs', '25')] } })?.missing).toMatch(/from the future/)
+    expect(find('env', { env, offers: { env: [copy('sfs', '24')] } })?.candidates).toHaveLength(1)
+  })
+
+  test('leaves it missing on production', () => {
+    expect(find('tailscale', { offers: { tailscale: [own('sfs', '24')] } })?.missing).toBeDefined()
+  })
+})
+
+test('the oldest that --at leaves is told of those that are good', () => {
+  const { item } = only('env', {
+    offers: [copy('sfs', '10', { flaw: 'is bad' }), copy('sfs', '24'), copy('sfs', '20'), copy('sfs', '22')],
+    request: { at: new Date('2026-11-15T00:00:00Z') },
+  })
+  expect(item?.missing).toBe(
+    'no usable copy in root, sfs, r2, mello; the oldest is of 2026-11-20T05:00Z, later than --at; x-2026-11-10.tar.gz in sfs is bad',
+  )
+})

@@ -102,3 +102,23 @@ test('less than two weeks of room, or none for another backup, needs a person', 
   expect(mello(10 * GB, GB).findings[0]?.what).toBe('Mello is full in 9 days at this rate')
   expect(mello(0.5 * GB, GB).findings[0]?.what).toContain('has no room for another backup of home-dev')
 })
+
+test('only buckets grow, each with what its records weigh from the day of the archive', () => {
+  const files: [string, number][] = [
+    ['user-data-2026-11-20-05.tar.gz', 3 * GB],
+    ['user-data-2026-11-20-05.tar.gz.sha256', 400],
+  ]
+  expect(growth(files)[0]?.days).toEqual([{ day: '2026-11-20', bytes: 3 * GB + 400 }])
+  const { bucket: _, ...shelf } = bucket(files)
+  const contents = (one: SeenShelf) => contentsOf(one, expectedOf('production', ['r2', 'sfs']), 'production')
+  expect(growthOfBuckets([contents({ ...shelf, store: 'sfs' })])).toEqual([])
+  expect(growthOfBuckets([contents(shelf)])).toEqual([])
+  expect(growthOfBuckets([contents({ ...bucket(files), store: 'mello' })])).toEqual([])
+})
+
+test('the price is that of R2, whatever lies elsewhere', () => {
+  const [one] = growth([['user-data-2026-10-15-05.tar.gz', 110 * GB]])
+  if (one === undefined) throw new Error('no growth')
+  expect(priceOf([one, { ...one, store: 'hetzner' }])?.now).toBeCloseTo(1.5)
+  expect(priceOf([{ ...one, store: 'hetzner' }])).toBeUndefined()
+})

@@ -35,6 +35,12 @@ test.each([
   '*/5 * * * * /x/scripts/backup-cron.ts >>/log',
   '5 * * * 1 /x/scripts/backup-cron.ts >>/log',
   '5 24 * * * /x/scripts/backup-cron.ts >>/log',
+  '5 -1 * * * /x/scripts/backup-cron.ts >>/log',
+  '5 1.5 * * * /x/scripts/backup-cron.ts >>/log',
+  '5 1,24 * * * /x/scripts/backup-cron.ts >>/log',
+  ' 5 1 * * * /x/scripts/backup-cron.ts >>/log',
+  'x 5 1 * * * /x/scripts/backup-cron.ts >>/log',
+  '5 1 * * * /x/scripts/backup-cron.ts',
   '5 * * * * /x/scripts/backup-nothing.ts >>/log',
   '50 1 * * * /usr/bin/find /home/dev >>/log',
 ])('%s is passed over', (line) => expect(readCronRuns('mello', line)).toEqual([]))
@@ -46,4 +52,18 @@ test.each([
   [[23, 1], 22],
 ] as const)('the longest gap of hours %j is %i h, and overdue is what is twice as old', (hours, gap) => {
   expect([longestGap(hours), graceHours(hours)]).toEqual([gap, 2 * gap])
+})
+
+test('the next of several lines is the first, and minute 0 and hour 0 are times too', () => {
+  const text = [
+    '30 12 * * * /x/scripts/backup-verda.ts   --quick   >>/log',
+    '0 0 * * * /x/scripts/backup-mello.ts>>/log',
+    '20 * * * * /x/scripts/backup-cron.ts >>/log',
+  ].join('\n')
+  const next = nextRuns(readCronRuns('verda', text), new Date('2026-11-24T10:25:30Z'))
+  expect(next.map(({ command, flags, time }) => [command, flags, time.toISOString()])).toEqual([
+    ['backup-cron', '', '2026-11-24T11:20:00.000Z'],
+    ['backup-verda', '--quick', '2026-11-24T12:30:00.000Z'],
+    ['backup-mello', '', '2026-11-25T00:00:00.000Z'],
+  ])
 })

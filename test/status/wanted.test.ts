@@ -1,7 +1,7 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { contentsOf } from '../../lib/status/contents.ts'
-import { bucketBounds, wantedTexts } from '../../lib/status/wanted.ts'
-import { day, healthyWorld, hour, type Place, putCopy, runReport } from './world.ts'
+import { bucketBounds, folderBounds, wantedTexts } from '../../lib/status/wanted.ts'
+import { day, healthyWorld, hour, type Place, putCopy, removeFile, runReport, unchanged } from './world.ts'
 
 const now = new Date('2026-11-24T10:00:00Z')
 const shape = { now, copies: 1, unchangedDays: 0, minutesAgo: 5, hetzner: false }
@@ -59,4 +59,74 @@ test('reports are read from the newest back until every item is told of, and the
     }
   })
   expect(never.map((keys) => reports(keys).length)).toEqual([8, 8, 8])
+})
+
+describe('of one shelf', () => {
+  /** A shelf of a sound world, and what is wanted of it when these texts were read. */
+  function shelf(store: string, item: string) {
+    const world = healthyWorld(shape)
+    const place = world.places.find(
+      ({ expected }) => expected.store === store && expected.item.name === item,
+    ) as Place
+    const expected = world.places.map((one) => one.expected)
+    const wanted = (texts: Record<string, string> = {}, bounds = bucketBounds) =>
+      wantedTexts(contentsOf(place.shelf, expected, 'production'), expected, texts, bounds)
+    return { world, place, wanted }
+  }
+
+  test('records of models are read up to a bound', () => {
+    const { place, wanted } = shelf('r2', 'models')
+    const records = place.keys.map((key) => `${key}.sha256`)
+    expect(wanted()).toEqual(records)
+    expect(wanted({}, { ...bucketBounds, models: 1 })).toEqual(records.slice(0, 1))
+    removeFile(place, records[0] as string)
+    expect(wanted()).toEqual(records.slice(1))
+  })
+
+  test('of a folder four hundred are read at once', () => {
+    const { place, wanted } = shelf('sfs', 'env')
+    for (let age = 1; age < 500; age++) putCopy(place, new Date(now.getTime() - age * day))
+    expect(ofEnv(wanted({}, folderBounds))).toHaveLength(400)
+  })
+
+  test('a copy without a record asks for none, and does not count among those that have one', () => {
+    const { place, wanted } = shelf('r2', 'env')
+    for (let age = 1; age < 9; age++) putCopy(place, new Date(now.getTime() - age * day))
+    removeFile(place, 'config/env-2026-11-24.tar.gz.sha256')
+    expect(ofEnv(wanted())).toEqual(
+      ['23', '22', '21'].map((date) => `config/env-2026-11-${date}.tar.gz.sha256`),
+    )
+  })
+
+  test('while some of the newest records are not read yet, no older ones are', () => {
+    const { place, wanted } = shelf('r2', 'env')
+    for (let age = 1; age < 30; age++) putCopy(place, new Date(now.getTime() - age * day))
+    const newest = 'config/env-2026-11-24.tar.gz.sha256'
+    expect(ofEnv(wanted({ [newest]: 'no record' }))).toHaveLength(2)
+    expect(ofEnv(wanted({ [newest]: place.shelf.texts[newest] as string }))).toHaveLength(2)
+  })
+
+  test.each<[string, string, object, boolean]>([
+    ['stored', 'stored', {}, true],
+    ['unchanged', 'unchanged', {}, true],
+    ['failed', 'failed', {}, false],
+    ['absent', 'skipped', { absent: true }, true],
+    ['skipped', 'skipped', {}, false],
+  ])('a report that calls one item %s is enough, or not', (_, status, more, enough) => {
+    const { world, place, wanted } = shelf('r2', 'env')
+    place.shelf.files = place.shelf.files.filter(({ key }) => !key.startsWith('runs/'))
+    const older = runReport('backup-verda', new Date(now.getTime() - 3 * hour), world.places)
+    const newer = runReport('backup-verda', new Date(now.getTime() - hour), world.places, (each) =>
+      each.expected.item.name === 'env' ? { status } : unchanged(each),
+    )
+    const items = newer.items.map((one) => (one.item === 'env' ? { ...one, ...more } : one))
+    world.putReport(older)
+    world.putReport(Object.assign(newer, { items }))
+    const runs = (keys: string[]) => keys.filter((key) => key.startsWith('runs/backup-verda'))
+    const [first] = runs(wanted({}, { ...bucketBounds, reportsAtOnce: 1 })) as [string]
+    expect(
+      runs(wanted({ [first]: place.shelf.texts[first] as string }, { ...bucketBounds, reportsAtOnce: 1 })),
+    ).toHaveLength(enough ? 0 : 1)
+    expect(runs(wanted({ [first]: 'no report' }, { ...bucketBounds, reportsAtOnce: 1 }))).toHaveLength(1)
+  })
 })

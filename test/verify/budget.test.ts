@@ -10,6 +10,7 @@ test.each([
   ['20 GB', 20 * 2 ** 30],
   ['20GiB', 20 * 2 ** 30],
   ['1.5K', 1536],
+  ['1.25K', 1280],
   ['2T', 2 * 2 ** 40],
 ])('%s is %d bytes', (text, bytes) => {
   expect(readBudget(text)).toBe(bytes)
