@@ -1,4 +1,4 @@
-import type { StoreName } from '../inventory.ts'
+import { type StoreName, stores } from '../inventory.ts'
 import { readReport, type StoredItem, type StoredOutcome, type StoredReport } from './stored-report.ts'
 
 export interface Success {
@@ -21,14 +21,23 @@ export interface Runs {
     store: StoreName | 'git',
     limit: Date,
   ): { report: StoredReport; status: string; error?: string } | undefined
-  /** Whether the newest run that looked for an item found that its host has nothing of it, and needs nothing. */
-  isAbsent(item: string, limit: Date): boolean
+  /** Whether the newest run that looked for an item, as far as a store may speak of it, found that its host has nothing of it, and needs nothing. */
+  isAbsent(item: string, store: StoreName, limit: Date): boolean
 }
 
-export function runsOf(texts: Iterable<string>): Runs {
+/** The text of a kept report, and the store that it was read from. */
+export interface Told {
+  text: string
+  from: StoreName
+}
+
+export function runsOf(told: Iterable<Told>): Runs {
   const byStart = new Map<string, StoredReport>()
-  for (const text of texts) {
-    const report = readReport(text)
+  const fromShare = new Set<StoredReport>()
+  for (const { text, from } of told) {
+    const read = readReport(text)
+    const report = read && stores[from].rotates ? ofItsOwn(read, from) : read
+    if (report && stores[from].rotates) fromShare.add(report)
     if (report) byStart.set(`${report.command} ${report.startedAt.toISOString()}`, report)
   }
   const reports = [...byStart.values()].sort((a, b) => b.startedAt.getTime() - a.startedAt.getTime())
@@ -60,14 +69,28 @@ export function runsOf(texts: Iterable<string>): Runs {
       }
       return undefined
     },
-    isAbsent(item, limit) {
+    isAbsent(item, store, limit) {
       const told = reports
-        .filter(({ startedAt }) => startedAt <= limit)
+        .filter((report) => report.startedAt <= limit && (stores[store].rotates || !fromShare.has(report)))
         .flatMap(({ items }) => items.filter((one) => one.item === item))
         .find(({ absent, status }) => absent || status !== 'skipped')
       return told?.absent === true
     },
   }
+}
+
+/**
+ * What a report on the share may tell: how backup-cron brought things to the share itself. Whoever has Verda writes there what they like, and must not make
+ * anybody believe that all is well in the stores that they cannot reach.
+ */
+function ofItsOwn(report: StoredReport, from: StoreName): StoredReport | undefined {
+  if (report.command !== 'backup-cron') return undefined
+  const { safeToShutDown: _, ...rest } = report
+  const own = (one: StoredItem): StoredItem => ({
+    ...one,
+    stores: new Map([...one.stores].filter(([store]) => store === from)),
+  })
+  return { ...rest, items: report.items.map(own) }
 }
 
 /** What failed before any store was thought of. */
