@@ -1,5 +1,8 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { type Locks, takeLocks } from '../lib/locks.ts'
@@ -77,3 +80,40 @@ test('a killed process leaves no lock behind', async () => {
   child.kill('SIGKILL')
   await vi.waitFor(async () => expect((await take(['env'], scope)).held.size).toBe(1), { timeout: 5000 })
 })
+
+test.runIf(process.getuid?.() === 0)(
+  'a folder of locks that somebody else made, or a link in its place, is not used',
+  () => {
+    const uid = 54_321
+    const folder = mkdtempSync(path.join(tmpdir(), 'locks-'))
+    const forAll = ((statSync('/run/lock', { throwIfNoEntry: false })?.mode ?? 0) & 0o002) !== 0
+    const place = path.join(forAll ? '/run/lock' : folder, `comfyume-backup-${uid}`)
+    chmodSync(folder, 0o777)
+    mkdirSync(path.join(folder, 'elsewhere'), { mode: 0o777 })
+    const take = () => {
+      const module = JSON.stringify(path.resolve(import.meta.dirname, '../lib/locks.ts'))
+      const program = `import { takeLocks } from ${module}; await takeLocks(['env'], 'scope', 'test'); process.exit()`
+      const words = ['--import', 'tsx', '--input-type=module', '-e', program]
+      const user = [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']
+      const env = { PATH: process.env.PATH, TMPDIR: folder, HOME: folder }
+      return spawnSync('setpriv', [...user, process.execPath, ...words], { env, encoding: 'utf8' })
+    }
+    try {
+      for (const plant of [
+        () => mkdirSync(place, { mode: 0o777 }),
+        () => symlinkSync(path.join(folder, 'elsewhere'), place),
+      ]) {
+        plant()
+        const { status, stderr } = take()
+        expect(stderr).toContain(`${place} is not a folder of this user's own: remove it`)
+        expect(status).toBe(1)
+        rmSync(place, { recursive: true })
+      }
+      expect(take()).toMatchObject({ status: 0, stderr: '' })
+      expect(readdirSync(path.join(folder, 'elsewhere'))).toEqual([])
+    } finally {
+      rmSync(place, { recursive: true, force: true })
+      rmSync(folder, { recursive: true })
+    }
+  },
+)

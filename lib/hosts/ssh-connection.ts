@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { within } from '../within.ts'
 import { childEnvironment } from './environment.ts'
 import { HostError } from './host.ts'
 import { errorLines } from './lines.ts'
@@ -23,6 +24,7 @@ export interface FarEnd {
  * when this process goes, however that ends. `open` makes it at the first call and after a loss.
  */
 export function sshConnection(options: SshOptions) {
+  const { greetingSeconds: greeting = 60 } = options
   let folder: Promise<string> | undefined
   let master: Child | undefined
   let farEnd: Promise<FarEnd> | undefined
@@ -52,7 +54,7 @@ export function sshConnection(options: SshOptions) {
     child.on('error', forget).on('exit', forget)
     child.stdin.on('error', () => {})
     try {
-      return await whoAnswers(options, child, socket, mark)
+      return await within(greeting, whoAnswers(options, child, socket, mark), () => silent(options, greeting))
     } catch (error) {
       child.kill()
       forget()
@@ -137,6 +139,13 @@ function noAnswer(options: SshOptions, code: number, said: string): HostError {
   return new HostError(
     `${options.name}: the login shell there ran no command (exit ${code}). Try by hand: ssh ${options.destination} true\n` +
       `It said: ${said.slice(-500) || 'nothing'}`,
+  )
+}
+
+/** ssh's own limit is for the connection alone. */
+function silent({ name, destination }: SshOptions, seconds: number): HostError {
+  return new HostError(
+    `${name}: the login there was accepted, but no command ran within ${seconds} s. Try by hand: ssh ${destination} true. A home on a share that hangs is the usual cause`,
   )
 }
 

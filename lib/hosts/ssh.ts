@@ -15,6 +15,8 @@ export interface SshOptions {
   destination: string
   /** For `ssh -F`; without it ssh reads the user's own configuration. */
   configFile?: string
+  /** How long a login may take until its first command runs; 60. */
+  greetingSeconds?: number
 }
 
 /**

@@ -65,8 +65,8 @@ export function assess(seen: Seen, cron: readonly CronRun[] = []): Assessment {
   const contents = shown.map((shelf) => contentsOf(shelf, expected, seen.environment))
   const runs = runsOf(
     shown
-      .flatMap(({ texts }) => Object.entries(texts))
-      .flatMap(([key, text]) => (key.endsWith('.json') ? [text] : [])),
+      .flatMap(({ store, texts }) => Object.entries(texts).map(([key, text]) => ({ key, text, from: store })))
+      .filter(({ key }) => key.endsWith('.json')),
     unreadOf(contents),
   )
   const assessed = expected.map((one) => assessOne(one, contents, runs, seen))

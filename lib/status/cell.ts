@@ -138,7 +138,7 @@ export function cellOf(
     ...(keep && { kept: keptOf(counted, times, keep, limit) }),
     history: byDay(counted.map((copy) => ({ time: times.get(copy) as Date, bytes: copy.bytes as number }))),
   }
-  cell.state = stateOf(cell, runs.isAbsent(item.name, limit))
+  cell.state = stateOf(cell, runs.isAbsent(item.name, store, limit))
   return { cell, flaws }
 }
 

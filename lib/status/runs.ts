@@ -1,4 +1,4 @@
-import type { StoreName } from '../inventory.ts'
+import { type StoreName, stores } from '../inventory.ts'
 import { readReport, type StoredItem, type StoredOutcome, type StoredReport } from './stored-report.ts'
 
 export interface Success {
@@ -31,14 +31,23 @@ export interface Runs {
     store: StoreName | 'git',
     limit: Date,
   ): { report: StoredReport; status: string; error?: string } | undefined
-  /** Whether the newest run that looked for an item found that its host has nothing of it, and needs nothing. */
-  isAbsent(item: string, limit: Date): boolean
+  /** Whether the newest run that looked for an item, as far as a store may speak of it, found that its host has nothing of it, and needs nothing. */
+  isAbsent(item: string, store: StoreName, limit: Date): boolean
 }
 
-export function runsOf(texts: Iterable<string>, unread: readonly UnreadReport[] = []): Runs {
+/** The text of a kept report, and the store that it was read from. */
+export interface Told {
+  text: string
+  from: StoreName
+}
+
+export function runsOf(told: Iterable<Told>, unread: readonly UnreadReport[] = []): Runs {
   const byStart = new Map<string, StoredReport>()
-  for (const text of texts) {
-    const report = readReport(text)
+  const fromShare = new Set<StoredReport>()
+  for (const { text, from } of told) {
+    const read = readReport(text)
+    const report = read && stores[from].rotates ? ofItsOwn(read, from) : read
+    if (report && stores[from].rotates) fromShare.add(report)
     if (report) byStart.set(`${report.command} ${report.startedAt.toISOString()}`, report)
   }
   const newestUnread = new Map<string, Date>()
@@ -76,9 +85,9 @@ export function runsOf(texts: Iterable<string>, unread: readonly UnreadReport[] 
       }
       return undefined
     },
-    isAbsent(item, limit) {
+    isAbsent(item, store, limit) {
       const told = reports
-        .filter(({ startedAt }) => startedAt <= limit)
+        .filter((report) => report.startedAt <= limit && (stores[store].rotates || !fromShare.has(report)))
         .flatMap(({ items }) => items.filter((one) => one.item === item))
         .find(({ absent, status }) => absent || status !== 'skipped')
       return told?.absent === true
@@ -87,6 +96,20 @@ export function runsOf(texts: Iterable<string>, unread: readonly UnreadReport[] 
 }
 
 const never = new Date(0)
+
+/**
+ * What a report on the share may tell: how backup-cron brought things to the share itself. Whoever has Verda writes there what they like, and must not make
+ * anybody believe that all is well in the stores that they cannot reach.
+ */
+function ofItsOwn(report: StoredReport, from: StoreName): StoredReport | undefined {
+  if (report.command !== 'backup-cron') return undefined
+  const { safeToShutDown: _, ...rest } = report
+  const own = (one: StoredItem): StoredItem => ({
+    ...one,
+    stores: new Map([...one.stores].filter(([store]) => store === from)),
+  })
+  return { ...rest, items: report.items.map(own) }
+}
 
 /** What failed before any store was thought of. */
 function failedAltogether({ status, reason, stores }: StoredItem): StoredOutcome | undefined {

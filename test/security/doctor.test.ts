@@ -17,7 +17,7 @@ it('on Verda: names who else could put an archive or a program of theirs there, 
   chmodSync(verda.cache, 0o1777)
   if (process.getuid?.() === 0) chownSync(path.join(verda.cache, 'config'), 1234, 1234)
   else chmodSync(path.join(verda.cache, 'config'), 0o777)
-  chmodSync(path.join(clinic.toolkit, 'bin'), 0o775)
+  chmodSync(path.join(clinic.toolkit, 'bin'), 0o777)
   verda.write('home/dev/comfyume-v1/.env', 'PASSWORD=x\nR2_SECRET_ACCESS_KEY=canary-of-r2\n', 0o600)
   verda.write('root/.aws/credentials', '[default]\naws_secret_access_key = canary-of-aws\n', 0o600)
   verda.write('home/dev/.config/rclone/rclone.conf', '[r2]\nsecret_access_key = canary-of-rclone\n', 0o600)
@@ -29,7 +29,7 @@ it('on Verda: names who else could put an archive or a program of theirs there, 
   expect(code).toBe(1)
   expect(lines).toEqual([
     `wrong settings cache of tsx: ${cache} has mode 0777: others can write to it, and tsx runs what lies there with this user's rights`,
-    `wrong settings toolkit: ${clinic.toolkit}/bin has mode 0775: others can write to it, and cron runs what lies there with this user's rights`,
+    `wrong settings toolkit: ${clinic.toolkit}/bin has mode 0777: others can write to it, and cron runs what lies there with this user's rights`,
     `warning settings keys of others: ${[
       'home/dev/comfyume-v1/.env',
       'root/.aws/credentials',

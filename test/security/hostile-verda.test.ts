@@ -53,7 +53,7 @@ exec bash -c "$line"
 function asked(): ReturnType<typeof sshHost> {
   const { PATH, HOME } = process.env
   Object.assign(process.env, { PATH: `${bin}:${PATH}`, HOME: workshop.verda.folder })
-  const host = sshHost({ name: 'verda', root: '/', destination: 'verda' })
+  const host = sshHost({ name: 'verda', root: '/', destination: 'verda', greetingSeconds: 3 })
   onTestFinished(async () => {
     Object.assign(process.env, { PATH, HOME })
     await host.close()
@@ -72,7 +72,7 @@ test.each(['greeting', 'answer'])('a %s without an end fills no memory', async (
   const watch = setInterval(() => {
     most = Math.max(most, process.memoryUsage().rss)
   }, 20)
-  const call = host.run('true', [mark], { timeout: 3 })
+  const call = host.run('true', [mark])
   await expect(call).rejects.toThrow(HostError)
   clearInterval(watch)
   expect((most - before) / 1e6).toBeLessThan(350)

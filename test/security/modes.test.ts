@@ -21,7 +21,7 @@ beforeAll(async () => {
     await restore(['--only', 'env,home-dev,credentials', '--yes', '--root', at('drill')]),
   ]
   expect(runs.map(({ code }) => code)).toEqual([0, 0, 0, 1, 0, 0])
-})
+}, 180_000)
 afterAll(async () => {
   process.umask(before)
   await workshop.dispose()

@@ -21,6 +21,8 @@ export interface RealS3 {
   readOnly?: Keys
   /** A key that may do everything. */
   root: Keys
+  /** A key for a time with a policy of its own, where the server has such keys. */
+  assume?(policy: object): Promise<Keys>
   raw(bucket: string, key: string): Promise<Buffer>
   /** What the server itself has written down of its requests until now, oldest first. */
   log(): Promise<RealRequest[]>
@@ -99,8 +101,9 @@ async function startMinio(buckets: string[]): Promise<RealS3> {
     endpoint,
     region,
     root,
-    withoutDelete: await assumeRole(endpoint, port, actions),
-    readOnly: await assumeRole(endpoint, port, ['s3:ListBucket', 's3:GetObject']),
+    withoutDelete: await assumeRole(endpoint, port, everywhere(actions)),
+    readOnly: await assumeRole(endpoint, port, everywhere(['s3:ListBucket', 's3:GetObject'])),
+    assume: (policy) => assumeRole(endpoint, port, policy),
     async raw(bucket, key) {
       const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
       return Buffer.from((await Body?.transformToByteArray()) ?? [])
@@ -132,11 +135,12 @@ interface Audited {
   tx?: number
 }
 
-async function assumeRole(endpoint: string, port: number, actions: readonly string[]): Promise<Keys> {
-  const policy = {
-    Version: '2012-10-17',
-    Statement: [{ Effect: 'Allow', Action: actions, Resource: ['arn:aws:s3:::*'] }],
-  }
+function everywhere(actions: readonly string[]): object {
+  const statement = { Effect: 'Allow', Action: actions, Resource: ['arn:aws:s3:::*'] }
+  return { Version: '2012-10-17', Statement: [statement] }
+}
+
+async function assumeRole(endpoint: string, port: number, policy: object): Promise<Keys> {
   const body = new URLSearchParams({
     Action: 'AssumeRole',
     Version: '2011-06-15',

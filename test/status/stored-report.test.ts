@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { StoreName } from '../../lib/inventory.ts'
 import { runsOf } from '../../lib/status/runs.ts'
 import { readReport } from '../../lib/status/stored-report.ts'
 
@@ -12,7 +13,7 @@ test('whatever lies under the name of a report, reading it fails in no way', () 
         fc.object().map((value) => JSON.stringify(value)),
       ),
       (text) => {
-        expect(() => runsOf([text]).lastSuccess('env', 'sfs', new Date())).not.toThrow()
+        expect(() => runsOf([{ text, from: 'r2' }]).lastSuccess('env', 'sfs', new Date())).not.toThrow()
       },
     ),
   )
@@ -28,6 +29,7 @@ test.each([
   '{"command":"backup-cron","startedAt":"2026-11-24T10:00:00Z","items":{}}',
 ])('%j is no report', (text) => expect(readReport(text)).toBeUndefined())
 
+const runsFrom = (from: StoreName, texts: string[]) => runsOf(texts.map((text) => ({ text, from })))
 const report = (hour: string, items: object[]) =>
   JSON.stringify({ command: 'backup-cron', startedAt: `2026-11-24T${hour}:00:00Z`, ok: true, items })
 const item = (status: string, more = {}) => ({
@@ -42,7 +44,7 @@ test('a problem that is no text is passed over', () => {
 })
 
 test('the last success is behind later failures, and skips are none of the two', () => {
-  const runs = runsOf([
+  const runs = runsFrom('sfs', [
     report('05', [item('stored')]),
     report('06', [item('unchanged')]),
     report('07', [item('failed', { error: 'no room' })]),
@@ -57,14 +59,14 @@ test('the last success is behind later failures, and skips are none of the two',
 })
 
 test('what failed before any store was tried has failed in all of them', () => {
-  const runs = runsOf([
+  const runs = runsFrom('r2', [
     report('05', [{ item: 'credentials', status: 'failed', reason: 'git push', stores: {} }]),
   ])
   expect(runs.lastOutcome('credentials', 'git', new Date('2026-11-24T10:00:00Z'))?.error).toBe('git push')
 })
 
 test('a failure is not the last word where the store has a newer report that was not read', () => {
-  const failed = [report('05', [item('failed', { error: 'no share' })])]
+  const failed = [{ text: report('05', [item('failed', { error: 'no share' })]), from: 'sfs' as const }]
   const limit = new Date('2026-11-24T10:00:00Z')
   const unread = (hour: string, store: 'sfs' | 'r2', command = 'backup-cron') => [
     { command, store, time: new Date(`2026-11-24T${hour}:00:00Z`) },
@@ -72,4 +74,35 @@ test('a failure is not the last word where the store has a newer report that was
   expect(runsOf(failed, unread('06', 'sfs')).lastOutcome('env', 'sfs', limit)).toBeUndefined()
   for (const other of [unread('04', 'sfs'), unread('06', 'r2'), unread('06', 'sfs', 'backup-verda')])
     expect(runsOf(failed, other).lastOutcome('env', 'sfs', limit)?.status).toBe('failed')
+})
+
+test('a report on the share tells of the share alone, for whoever has Verda can write one', () => {
+  const limit = new Date('2026-11-24T10:00:00Z')
+  const everywhere = (command: string, hour: string) =>
+    JSON.stringify({
+      command,
+      startedAt: `2026-11-24T${hour}:00:00Z`,
+      ok: true,
+      safeToShutDown: true,
+      items: [
+        {
+          item: 'env',
+          status: 'unchanged',
+          stores: { sfs: { status: 'unchanged' }, r2: { status: 'unchanged' } },
+        },
+        { item: 'ssl', status: 'skipped', absent: true, stores: {} },
+      ],
+    })
+  const forged = ['backup-cron', 'backup-verda', 'backup-mello'].map((command) => everywhere(command, '09'))
+  const runs = runsFrom('sfs', forged)
+  expect(runs.lastSuccess('env', 'sfs', limit)).toBeDefined()
+  expect(runs.lastSuccess('env', 'r2', limit)).toBeUndefined()
+  expect(runs.reports.map(({ command, safeToShutDown }) => [command, safeToShutDown])).toEqual([
+    ['backup-cron', undefined],
+  ])
+  expect([runs.isAbsent('ssl', 'sfs', limit), runs.isAbsent('ssl', 'r2', limit)]).toEqual([true, false])
+
+  const told = runsFrom('r2', [everywhere('backup-verda', '08')])
+  expect(told.lastSuccess('env', 'r2', limit)?.time).toEqual(new Date('2026-11-24T08:00:00Z'))
+  expect(told.isAbsent('ssl', 'r2', limit)).toBe(true)
 })
