@@ -67,3 +67,17 @@ test('what is there whole is left as it is', async () => {
   expect(await place()).toEqual({ changed: 0, aside: [], stayed: [] })
   expect(placed().map(({ ino }) => ino)).toEqual(before)
 })
+
+test('names that are not UTF-8 are names of one file too', async () => {
+  const [first, second] = [0x61, 0x62].map((letter) => Buffer.from([letter, 0xff])) as [Buffer, Buffer]
+  const below = (tree: string, name: Buffer) => Buffer.concat([Buffer.from(at(`${tree}/home/dev/`)), name])
+  for (const tree of ['root', 'tree']) mkdirSync(at(`${tree}/home/dev`), { recursive: true })
+  writeFileSync(below('tree', first), 'weights')
+  utimesSync(below('tree', first), 1e9, 1e9)
+  linkSync(below('tree', first), below('tree', second))
+  writeFileSync(below('root', second), 'weights')
+  utimesSync(below('root', second), 1e9, 1e9)
+  await place()
+  const inodes = [first, second].map((name) => statSync(below('root', name)).ino)
+  expect(inodes[0]).toBe(inodes[1])
+})

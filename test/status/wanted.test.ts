@@ -106,6 +106,17 @@ describe('of one shelf', () => {
     expect(ofEnv(wanted({ [newest]: place.shelf.texts[newest] as string }))).toHaveLength(2)
   })
 
+  test('what a command brings elsewhere alone need not be told of', () => {
+    const { world, place, wanted } = shelf('mello', 'env')
+    world.putReport(runReport('backup-verda', new Date(now.getTime() - 3 * hour), world.places))
+    const runs = (texts = {}) =>
+      wanted(texts, { ...bucketBounds, reportsAtOnce: 1 }).filter((key) =>
+        key.startsWith('runs/backup-verda'),
+      )
+    const [first] = runs() as [string]
+    expect(runs({ [first]: place.shelf.texts[first] as string })).toEqual([])
+  })
+
   test.each<[string, string, object, boolean]>([
     ['stored', 'stored', {}, true],
     ['unchanged', 'unchanged', {}, true],
