@@ -21,7 +21,7 @@ export function figures({ story, growth }: Life): string {
       tally.counts.get('items that a new instance got older than they were'),
     ),
     list(
-      'Hours of work that the worst of those had not',
+      'Hours from the end of the worst of those to the new instance',
       new Map(
         [...tally.maxima].flatMap(([what, hours]): [string, number][] =>
           what.startsWith('lost of ') ? [[what.slice('lost of '.length), Math.round(hours * 10) / 10]] : [],

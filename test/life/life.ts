@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { backUp } from './backups.ts'
 import { type Chance, chanceOf } from './chance.ts'
 import { changesOf, firstDay } from './changes.ts'
@@ -72,6 +73,8 @@ export async function live({ seed, start, days, onDay, isEnough = () => false }:
       growth.push({ day: date.toISOString().slice(0, 10), lived, sizes: sizes(story) })
     onDay?.(lived)
     if (isLast) break
+    // Nothing here waits for anything real: without this no signal and no timer would ever be heard.
+    await setImmediate()
   }
   return { story, growth }
 }
