@@ -104,7 +104,9 @@ async function live(life: Omit<Life, 'folder'>, told: (result: Result) => void):
     '--propagation',
     'private',
   ]
-  const [program = '', ...args] = life.mounts ? [...apart, ...words] : words
+  // The first process of such a namespace has to bury all others, which bash does.
+  const init = ['bash', '-c', '"$@"; exit $?', 'bash']
+  const [program = '', ...args] = life.mounts ? [...apart, ...init, ...words] : words
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
   let seen = 0
   let complaint = ''

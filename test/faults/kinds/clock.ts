@@ -18,7 +18,7 @@ export const clock: Kind = {
   weight: 8,
   commands: ['backup-cron', 'backup-cron', 'backup-verda', 'backup-mello', 'verify'],
   async inject(round) {
-    const { world, random } = round
+    const { world, random, command } = round
     const before = round.now
     const minutes = random.pick([-90, -26 * 60, -40 * 1440, -400 * 1440, 3 * 365 * 1440])
     const jump = random.chance(0.4) ? random.pick(turns) : later(before, minutes)
@@ -29,7 +29,7 @@ export const clock: Kind = {
     world.witness(now)
     const run = await round.run()
     const problems =
-      run.code !== 0 && legal && random.chance(1)
+      run.code !== 0 && legal && !(command === 'verify' && world.damaged.size > 0)
         ? [`the clock says ${now}, and that is no reason to fail: ${run.stderr.slice(-300)}`]
         : []
     if (!legal) round.now = before
