@@ -84,9 +84,17 @@ async function main(flags: Flags): Promise<number> {
   return failed === 0 ? 0 : 1
 }
 
+/** Where worlds live at the moment. */
+const folders = new Set<string>()
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1))
+
 /** One world in its own process; a world that ends before its time is a failure of the round that it was at. */
 async function live(life: Omit<Life, 'folder'>, told: (result: Result) => void): Promise<void> {
   const folder = mkdtempSync(path.join(tmpdir(), 'faults-'))
+  folders.add(folder)
   const words = [
     process.execPath,
     '--import',
@@ -120,6 +128,7 @@ async function live(life: Omit<Life, 'folder'>, told: (result: Result) => void):
   }
   const code = await ended
   rmSync(folder, { recursive: true, force: true })
+  folders.delete(folder)
   if (code === 0 && seen === life.count) return
   told({
     index: life.first + seen,

@@ -26,7 +26,7 @@ export interface RunOptions {
   faultAt?: FaultAt
   /** Words before the program: a tool that runs it. */
   before?: readonly string[]
-  /** Seconds after which it counts as hanging. */
+  /** Seconds after which it counts as hanging: twice as long as a store waits for a connection on which nothing moves. */
   limit?: number
 }
 
@@ -41,7 +41,7 @@ export interface FaultAt {
 
 /** Runs a script of this project in a process group of its own, with the environment given and no other. */
 export function runScript(command: string, args: readonly string[], options: RunOptions): Promise<Finished> {
-  const { env = {}, faultAt, before = [], limit = 120 } = options
+  const { env = {}, faultAt, before = [], limit = 300 } = options
   const [program = '', ...words] = [
     ...before,
     process.execPath,

@@ -166,6 +166,7 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
 }
 
 async function breakOffHalfWay(from: IncomingMessage): Promise<void> {
+  const { socket } = from
   const half = Number(from.headers['content-length'] ?? 0) / 2
   let bytes = 0
   for await (const chunk of from) {
@@ -173,5 +174,5 @@ async function breakOffHalfWay(from: IncomingMessage): Promise<void> {
     if (bytes >= half) break
   }
   // A request that came whole in one piece is no longer tied to its connection.
-  from.socket.destroy()
+  socket.destroy()
 }
