@@ -68,9 +68,13 @@ const freeBytes = `
 set -- $(stat -f -c '%a %S' -- "$1") && echo "$(($1 * $2))"
 `
 
+/** A store that turned read-only, or a kill, in between leaves an empty file: the next probe takes it away. Another run's may go too, which does not mind. */
 const writeScript = `
 umask 077
 mkdir -p -- "$1" || exit 41
+for left in "$1"/.probe-??????; do
+  if [ -f "$left" ] && [ ! -s "$left" ] && [ -O "$left" ]; then rm -f -- "$left"; fi
+done
 probe=$(mktemp -- "$1/.probe-XXXXXX") || exit 42
 rm -f -- "$probe" || exit 43
 ${freeBytes}`

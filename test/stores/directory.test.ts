@@ -392,6 +392,21 @@ describe('partials', () => {
     expect(names('config')).toHaveLength(4)
   })
 
+  test('of a probe whose disk turned read-only half-way are gone after the next one; what is not empty is not its', async () => {
+    for (const [name, content] of [
+      ['.probe-bpSnnZ', ''],
+      ['.probe-keepme', 'of somebody else'],
+      ['.probe-longer-name', ''],
+    ] as const)
+      writeFileSync(at(name), content)
+    await store.probe()
+    expect(
+      readdirSync(root)
+        .filter((name) => name.startsWith('.probe'))
+        .sort(),
+    ).toEqual(['.probe-keepme', '.probe-longer-name'])
+  })
+
   test('of a killed process are gone after the next probe of their folder', async () => {
     const module = new URL('../../lib/stores/rotating-directory.ts', import.meta.url).href
     const code = `const { rotatingDirectoryStore } = await import('${module}')

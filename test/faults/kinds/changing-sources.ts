@@ -8,8 +8,9 @@ export const changingSources: Kind = {
   commands: ['backup-cron', 'backup-verda', 'backup-mello'],
   async inject(round) {
     const { world, random, command } = round
-    // An item of one file: of several, some old and some new is what a run may see.
-    const single = ['env', 'tailscale', 'ufw', 'user-outputs', 'credentials'].filter((item) =>
+    // An item of one file: of several, some old and some new is what a run may see. And one whose states of a moment ago are remembered, which
+    // those of the repository are not.
+    const single = ['env', 'tailscale', 'ufw', 'user-outputs'].filter((item) =>
       itemsOf[command]?.includes(item),
     )
     let over = false
