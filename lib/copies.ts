@@ -68,7 +68,11 @@ export function copiesAmong(
       copy.recordTaken = entry.modified
     } else if (copy) copy.bytes = entry.bytes
   }
-  return [...copies.values()].sort((a, b) => compareStamps(b.stamp, a.stamp))
+  // A record that still waits for its name, alone, is of nothing: the next run takes it away.
+  const there = [...copies.values()].filter(
+    ({ bytes, recordKey }) => bytes !== undefined || recordKey !== undefined,
+  )
+  return there.sort((a, b) => compareStamps(b.stamp, a.stamp))
 }
 
 const NEXT = '.next'

@@ -157,6 +157,11 @@ test('a record of a gigabyte is none: nobody who lists the store takes it into m
   expect(process.memoryUsage().rss - before).toBeLessThan(200e6)
 })
 
+test('a record that waits for its name beside no archive is no copy', async () => {
+  put('env-2026-11-24.tar.gz.sha256.next', 'a record')
+  expect(await list()).toEqual([])
+})
+
 test('cut off between an archive and its record, the one of two records that fits is its record', async () => {
   const name = 'env-2026-11-24.tar.gz'
   const of = (content: string) => createHash('sha256').update(content).digest('hex')

@@ -50,6 +50,8 @@ function checkCells(story: Story, look: Assessment): void {
     if (hours === undefined || item === 'models' || store === 'git' || shelf?.state !== 'seen') continue
     if (hasDamage(story, item, store) || state === 'absent') continue
     const newest = stock.newest(item, store, world.now)
+    // A pair that was cut off: a restore finds which of its records fits, and status reads no archive; the next run finishes it.
+    if (newest?.half) continue
     const last = Math.max(newest?.time ?? 0, newest ? (safeAt.get(`${item} ${store}`) ?? 0) : 0)
     const late = newest !== undefined && world.now - last > graceHours(hours) * hour
     const should = newest === undefined ? 'missing' : late ? 'overdue' : 'fresh'
