@@ -38,7 +38,7 @@ export async function takeLocks(
     held: new Set(),
     busy: new Map(),
     async release() {
-      if (child.exitCode !== null) return
+      if (child.exitCode !== null || child.signalCode !== null) return
       child.ref()
       child.stdin.end()
       await once(child, 'exit')
@@ -52,7 +52,10 @@ export async function takeLocks(
     if (answered === items.length) break
   }
   if (answered < items.length)
-    throw new Error(`locks cannot be taken in ${folder}: flock (util-linux) failed`)
+    throw Object.assign(
+      new Error(`locks cannot be taken in ${folder}: flock (util-linux) failed, or was killed`),
+      { code: 'ENOLCK', syscall: 'flock' },
+    )
   child.unref()
   return locks
 }

@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Host } from '../hosts/host.ts'
 import type { Source } from '../inventory.ts'
 import type { StoreOutcome } from '../report.ts'
+import { makeScratch } from '../scratch.ts'
 import { CaptureError } from './capture.ts'
 import { git, type Remote, remoteOf } from './git.ts'
 
@@ -35,7 +36,7 @@ export async function pushToRepository(run: RepositoryRun): Promise<StoreOutcome
   const files: SecretFile[] = []
   for (const source of run.sources) files.push(await readSource(run, source))
   const remote = remoteOf(run.repository)
-  const scratch = await mkdtemp(path.join(tmpdir(), 'comfyume-backup-'))
+  const scratch = await makeScratch(tmpdir(), 'comfyume-credentials')
   const clone = path.join(scratch, 'clone')
   const must = async (folder: string, ...args: string[]) => {
     const { exitCode, stdout, stderr } = await git(folder, args, remote)

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeScratch } from '../scratch.ts'
 import { within } from '../within.ts'
 import { childEnvironment } from './environment.ts'
 import { HostError } from './host.ts'
@@ -107,7 +108,7 @@ export function sshOptions({ configFile }: Pick<SshOptions, 'configFile'> = {}):
 
 /** The path of a unix socket may hold some hundred bytes, and ssh adds seventeen: not below a long TMPDIR. */
 function privateFolder(): Promise<string> {
-  return mkdtemp('/tmp/comfyume-ssh-')
+  return makeScratch('/tmp', 'comfyume-ssh')
 }
 
 /** POSIX sh. The first `\n` frees the line from what a login shell may have printed without one. */

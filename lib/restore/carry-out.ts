@@ -1,10 +1,10 @@
 import { tmpdir } from 'node:os'
 import { messageOf } from '../message.ts'
+import { sweepScratch } from '../scratch.ts'
 import { checklist } from './checklist.ts'
 import { clearMarker, putMarker } from './marker.ts'
 import type { RestorePlan } from './plan.ts'
 import { isWhole, type RestoreReport, type StepOutcome } from './report.ts'
-import { sweepScratch } from './scratch.ts'
 import type { Site } from './site.ts'
 import { Halt, Skip, type Step } from './step.ts'
 
@@ -34,7 +34,7 @@ export async function carryOutRestore(
     root,
     names.filter((name) => hasCopy(plan, name)),
   )
-  await sweepScratch(tmpdir())
+  await sweepScratch(tmpdir(), '.comfyume-restore')
   let halted = false
   for (const step of steps) {
     const outcome: { step: StepOutcome; halted?: boolean } = halted

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { git, remoteOf } from '../capture/git.ts'
-import { withScratch } from './scratch.ts'
+import { withScratch } from '../scratch.ts'
 
 /**
  * Clones a git repository into a new folder beside `near` (or the temporary one) and calls `use` with it; it is gone afterwards unless `use` moved it. Throws
@@ -13,7 +13,7 @@ export async function withClone<T>(
   use: (clone: string) => Promise<T>,
 ): Promise<T> {
   const remote = remoteOf(address)
-  return withScratch(near, async (scratch) => {
+  return withScratch(near, '.comfyume-restore', async (scratch) => {
     const clone = path.join(scratch, 'clone')
     const { exitCode, stderr } = await git(
       scratch,

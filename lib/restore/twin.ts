@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemEnvironment } from '../hosts/environment.ts'
-import { withScratch } from './scratch.ts'
+import { withScratch } from '../scratch.ts'
 import { has, sh } from './system.ts'
 import { tailscaledHere } from './tailscaled.ts'
 
@@ -24,7 +24,7 @@ export async function withoutTwin(
 
 /** Gives `use` a file with a key that only this user can read: a command line can be read by everybody on this machine. */
 export async function withKeyFile<T>(key: string, use: (file: string) => Promise<T>): Promise<T> {
-  return withScratch(tmpdir(), async (folder) => {
+  return withScratch(tmpdir(), '.comfyume-restore', async (folder) => {
     const file = path.join(folder, 'key')
     await writeFile(file, key, { mode: 0o600 })
     return use(file)
@@ -47,7 +47,7 @@ async function withThrowAway<T>(
   authKey: string,
   use: (flags: readonly string[]) => Promise<T>,
 ): Promise<T | 'unknown'> {
-  return withScratch(tmpdir(), async (folder) => {
+  return withScratch(tmpdir(), '.comfyume-restore', async (folder) => {
     const socket = path.join(folder, 'socket')
     const daemon = spawn(
       'timeout',

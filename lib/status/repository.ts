@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { git, remoteOf } from '../capture/git.ts'
 import { messageOf } from '../message.ts'
+import { makeScratch } from '../scratch.ts'
 import type { Settings } from '../settings.ts'
 import { readTime } from '../time.ts'
 import { within } from '../within.ts'
@@ -15,7 +16,7 @@ export async function lookAtRepository({
 }: Settings): Promise<SeenRepository | undefined> {
   if (repositories.credentials === undefined) return undefined
   const remote = remoteOf(repositories.credentials)
-  const scratch = await mkdtemp(path.join(tmpdir(), 'comfyume-backup-'))
+  const scratch = await makeScratch(tmpdir(), 'comfyume-credentials')
   try {
     const clone = path.join(scratch, 'clone')
     const cloning = git(

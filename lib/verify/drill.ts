@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { StoreName } from '../inventory.ts'
@@ -8,6 +8,7 @@ import { prepareRestore } from '../restore/prepare.ts'
 import type { ItemOutcome } from '../restore/report.ts'
 import type { RestoreRequest } from '../restore/request.ts'
 import { plannedItem, type RestoreWatcher, type Site } from '../restore/site.ts'
+import { makeScratch } from '../scratch.ts'
 import type { Settings } from '../settings.ts'
 import { differencesFrom } from './compare.ts'
 
@@ -52,7 +53,7 @@ export async function drill(
   onItem: (drilled: Drilled) => void,
 ): Promise<DrillReport> {
   const now = clock()
-  const root = await mkdtemp(path.join(tmpdir(), 'comfyume-drill-'))
+  const root = await makeScratch(tmpdir(), 'comfyume-drill')
   try {
     const { site, steps } = await planDrill(settings, request, now, watch, root)
     const { items: outcomes } = await carryOutRestore(site, steps, clock)

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { takeLocks } from '../../lib/locks.ts'
 import { buildVerda, reportOf, settle, type Verda } from '../scripts/verda.ts'
 import { buildWorkshop, modelsBucket, type Workshop } from '../scripts/workshop.ts'
 import { plant } from './fault-at.mjs'
@@ -99,11 +100,41 @@ it.skipIf(!hasSqlite)(
   },
 )
 
+/** Seed 101, faults 314 and 397: a clone of the credentials' repository, with the credentials in it. */
+it('what a killed run left of the credentials in the folder for temporary files goes with the next run', async () => {
+  const workshop = await buildWorkshop()
+  try {
+    const { tmp } = workshop.verda
+    const left = (pid: number) => path.join(tmp, `comfyume-credentials-${pid}@1-aB3dE6`)
+    const other = path.join(tmp, 'comfyume-credentials-of-somebody')
+    for (const folder of [left(4_194_305), left(process.pid), other]) {
+      mkdirSync(path.join(folder, 'clone'), { recursive: true })
+      writeFileSync(path.join(folder, 'clone/.env'), 'ADMIN_PASSWORD=x')
+    }
+    expect((await workshop.backupMello(['--only', 'credentials'])).code).toBe(0)
+    expect(readdirSync(tmp).filter((name) => name.startsWith('comfyume-'))).toEqual([path.basename(other)])
+  } finally {
+    workshop.dispose()
+  }
+})
+
+/** Seed 101, fault 563: exit code 13, after a report that said OK. */
+it('a run whose locks were lost, because their holder was killed, still ends as its report says', async () => {
+  const locks = await takeLocks(['env'], verda.folder, 'backup-cron')
+  const holders = () => spawnSync('pgrep', ['-P', String(process.pid), '-f', 'deadline=']).stdout.toString()
+  const [holder] = holders().trim().split('\n')
+  process.kill(Number(holder), 'SIGKILL')
+  await new Promise((ended) => setTimeout(ended, 200))
+  await locks.release()
+})
+
 describe('a model whose run was killed before its record', () => {
   const key = 'checkpoints/base.safetensors'
   let workshop: Workshop
   beforeEach(async () => {
     workshop = await buildWorkshop()
+    // Else two would be on their way at once.
+    rmSync(path.join(workshop.verda.root, 'mnt/sfs/models/loras'), { recursive: true })
     // Two tries of a conditional write come first.
     let killed = () => {}
     workshop.r2.fail({ operation: 'PutObject', after: 2, afterwards: () => killed() })

@@ -49,7 +49,9 @@ export function checkReports(evidence: Evidence, told: Told): string[] {
     const stack = /^\s+at .*[(/].*:\d+:\d+\)?$/m.exec(run.stderr)
     if (run.hung) problems.push(`was still running after ${Math.round(run.seconds)} s`)
     else if (stack && !told.mayCrash) problems.push(`died with a stack: ${run.stderr.slice(0, 500)}`)
-    if (!run.hung && run.signal === null && ![0, 1, 75].includes(run.code ?? -1))
+    // A restore whose folder cannot be made has not begun.
+    const notBegun = run.command === 'restore' && run.code === 2 && run.stderr.includes(' cannot be made ')
+    if (!run.hung && run.signal === null && ![0, 1, 75].includes(run.code ?? -1) && !notBegun)
       problems.push(`ended with ${run.code}: ${run.stderr.slice(-300)}`)
     if (run.command.startsWith('backup-') && run.signal === null && !run.hung)
       problems.push(...backup(evidence, told, run))
