@@ -7,6 +7,8 @@ import { violation } from './world.ts'
 
 const hour = 3_600_000
 
+type Finding = Assessment['findings'][number]
+
 /**
  * Holds what status says against the truth: an item whose newest copy is older than twice its schedule is told as such, one that is not, is not; and when nothing was wrong for
  * days, nobody is called. Throws a violation.
@@ -19,7 +21,7 @@ export function checkLook(story: Story): Assessment {
   if (story.damage.length > 0 || story.found.length > 0) return look
   // The images, which come once a day, are overdue after two; and nobody acts at a weekend.
   if (world.now - story.troubledUntil < 5 * 24 * hour) return look
-  const needless = look.findings.filter((finding) => finding.alarm && !isDue(story, finding))
+  const needless = look.findings.filter((finding) => finding.alarm && !isDue(story, finding, look.findings))
   if (needless.length > 0)
     throw violation(
       world,
@@ -31,13 +33,17 @@ export function checkLook(story: Story): Assessment {
 /** What a person has to do even when nothing is broken. */
 function isDue(
   { world, mayHaveOrphans }: Story,
-  { trouble, store, items, what }: Assessment['findings'][number],
+  { trouble, store, items, what }: Finding,
+  all: readonly Finding[],
 ): boolean {
   if (trouble === 'room' && store === 'mello') return true
   if (trouble === 'missing' && items.includes('models'))
     return [...world.models].some(([path]) => world.r2Files.models.get(path) === undefined)
   if (trouble === 'no record') return mayHaveOrphans
-  return what.includes('shrank from') || what.includes('no room')
+  const isRefused = (said: string) => said.includes('shrank from') || said.includes('no room')
+  // What is refused hour after hour is overdue after a while.
+  const refused = all.some((one) => isRefused(one.what) && one.items.some((item) => items.includes(item)))
+  return isRefused(what) || (trouble === 'overdue' && refused)
 }
 
 function checkCells(story: Story, look: Assessment): void {
