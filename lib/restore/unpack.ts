@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { bash } from '../bash.ts'
 import { complaint } from '../capture/complaint.ts'
-import { boundMemory, chooseDecompressor } from '../capture/compressor.ts'
+import { boundMemory, chooseDecompressor, readToItsEnd } from '../capture/compressor.ts'
 import { memberMark } from '../capture/files-scripts.ts'
 import { matcher } from '../capture/pattern.ts'
 import { errorLines } from '../hosts/lines.ts'
@@ -99,7 +99,7 @@ function whyHostile(line: string): string | undefined {
 const script = `
 ${chooseDecompressor}
 cd -- "$1" || exit 1
-"\${decompressor[@]}" | (${boundMemory}; exec tar --extract --file=- --preserve-permissions --numeric-owner --acls --xattrs \\
+"\${decompressor[@]}" | { (${boundMemory}; exec tar --extract --file=- --preserve-permissions --numeric-owner --acls --xattrs \\
   --xattrs-include="$2" --delay-directory-restore --verbose --index-file=/dev/fd/4 --quoting-style=escape \\
-  4> >(sed -u 's/^/${memberMark}/' >&2) 2> >(sed -u '' >&2))
+  4> >(sed -u 's/^/${memberMark}/' >&2) 2> >(sed -u '' >&2)); ${readToItsEnd}; }
 `

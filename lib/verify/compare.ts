@@ -4,7 +4,7 @@ import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { bash } from '../bash.ts'
-import { boundMemory, chooseDecompressor } from '../capture/compressor.ts'
+import { boundMemory, chooseDecompressor, readToItsEnd } from '../capture/compressor.ts'
 import { openOffer } from '../restore/bring-back.ts'
 import type { ItemOutcome } from '../restore/report.ts'
 import { plannedItem, type Site } from '../restore/site.ts'
@@ -44,6 +44,6 @@ function isOwnersOnly(line: string): boolean {
 
 const script = `
 ${chooseDecompressor}
-"\${decompressor[@]}" | (${boundMemory}; exec tar --compare --file=- --directory="$1" --numeric-owner \
-  --quoting-style=escape)
+"\${decompressor[@]}" | { (${boundMemory}; exec tar --compare --file=- --directory="$1" --numeric-owner \
+  --quoting-style=escape); ${readToItsEnd}; }
 `

@@ -94,6 +94,16 @@ describe('a good archive', () => {
     expect(readFileSync(inTree('etc/a'), 'utf8')).toBe('hello')
   })
 
+  test.each([1, 128, 4096])(
+    'its last record is filled up to %i blocks of 512 bytes, and read to its end',
+    async (blocks) => {
+      const filled = Buffer.concat([tarOf({ name: 'etc/a', content: 'hello' }), Buffer.alloc(blocks * 512)])
+      for (let round = 0; round < 5; round++)
+        expect((await bring(gzipSync(filled))).bytes).toBe(gzipSync(filled).length)
+      expect(readFileSync(inTree('etc/a'), 'utf8')).toBe('hello')
+    },
+  )
+
   test('bytes are told as they come', async () => {
     const archive = good()
     const told: number[] = []
