@@ -1,6 +1,6 @@
 import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { startTime } from './stores/partial.ts'
+import { isAlive, startTime } from './stores/partial.ts'
 
 /** What a scratch folder is for: it begins the folder's name. */
 type Purpose = '.comfyume-restore' | 'comfyume-credentials' | 'comfyume-drill' | 'comfyume-ssh'
@@ -30,7 +30,7 @@ export async function sweepScratch(parent: string, purpose: Purpose): Promise<vo
   for (const name of await readdir(parent)) {
     if (!name.startsWith(`${purpose}-`)) continue
     const [, pid, start] = /^(\d+)@(\d+)-/.exec(name.slice(purpose.length + 1)) ?? []
-    if (pid === undefined || startTime(Number(pid)) === Number(start)) continue
+    if (pid === undefined || isAlive(Number(pid), Number(start))) continue
     const folder = path.join(parent, name)
     const is = await lstat(folder).catch(() => undefined)
     if (is?.isDirectory() && is.uid === process.getuid?.()) await rm(folder, { recursive: true, force: true })

@@ -137,6 +137,12 @@ export function startTime(pid: number): number {
   }
 }
 
+/** Whether a process of this host that names its files so is still there; of one that could not tell its start, which is then 0, the pid decides. */
+export function isAlive(pid: number, start: number): boolean {
+  const now = startTime(pid)
+  return now !== 0 && (start === 0 || start === now)
+}
+
 const foreignPartialLifeMs = 2 * 24 * 3600 * 1000
 
 /**
@@ -152,7 +158,7 @@ export async function cleanPartials(folder: string): Promise<string[]> {
     const file = path.join(folder, name)
     const alive =
       host === thisHost()
-        ? startTime(Number(pid)) === Number(start)
+        ? isAlive(Number(pid), Number(start))
         : Date.now() - (await lastWrite(file)) < foreignPartialLifeMs
     if (alive) continue
     await unlink(file).catch(() => {})

@@ -371,6 +371,9 @@ describe('partials', () => {
     ['of a live process', () => `${host}@${process.pid}@${startOf(process.pid)}`, 99, true],
     ['of a process that is gone', () => `${host}@4194303@12345`, 0, false],
     ['of an earlier process with the same pid', () => `${host}@${process.pid}@12`, 0, false],
+    // Seed 303 of the fault campaign, fault 0: /proc could not be read.
+    ['of a process that is gone and could not tell its start', () => `${host}@4194303@0`, 0, false],
+    ['of a process that is there and could not tell its start', () => `${host}@${process.pid}@0`, 0, true],
     ['of another machine, of today', () => 'mello@1@1', 1, true],
     ['of another machine, of days ago', () => 'mello@1@1', 3, false],
   ])('%s', async (_, owner, days, stays) => {
