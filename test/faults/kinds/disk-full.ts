@@ -20,23 +20,26 @@ export const diskFull: Kind = {
       const used = Math.ceil(((blocks - bfree) * bsize) / 4096)
       remount(disk, inodes ? `nr_inodes=${files - ffree + random.below(4)}` : `size=${(used + pages) * 4}k`)
     }
+    let filled = delay === 0
+    let over = false
+    // A run may end before it: then the disk stays as it is, for the rounds after.
+    const fillLater = async () => {
+      await sleep(delay)
+      if (over) return
+      fill()
+      filled = true
+    }
     try {
       if (delay === 0) fill()
-      const run = round.run({
-        onStart: () =>
-          void (
-            delay > 0 &&
-            sleep(delay)
-              .then(fill)
-              .catch(() => {})
-          ),
-      })
-      const ended = await run
+      const ended = await round.run({ onStart: () => void (delay > 0 && fillLater().catch(() => {})) })
+      over = true
       return {
         runs: [ended],
         what: `${inodes ? 'few inodes' : `${pages} pages`} left${delay > 0 ? ` after ${delay} ms` : ''}`,
+        tooLate: !filled,
       }
     } finally {
+      over = true
       remount(disk, wholeDisk)
     }
   },
