@@ -1,12 +1,12 @@
-import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { listModels, type Model, type ModelListing, type ModelSource, readModel } from './capture/models.ts'
-import { printable } from './cli/printable.ts'
+import { sha256Of } from './digest.ts'
 import { fanOut } from './fan-out.ts'
 import type { Host } from './hosts/host.ts'
 import { messageOf } from './message.ts'
 import { recordName } from './naming.ts'
 import type { Job, Plan, Target } from './plan.ts'
+import { printable } from './printable.ts'
 import { makeRecord } from './record.ts'
 import type { FileOutcome, StoreOutcome } from './report.ts'
 import type { S3Store } from './stores/s3.ts'
@@ -112,8 +112,8 @@ async function complete(run: ModelsRun, { store, target }: Shelf, model: Model):
   try {
     if (!(await store.isOwn(key))) return { key, bytes, status: 'unchanged' }
     const [there, here] = await Promise.all([
-      digestOf(await store.openPastCache(key)),
-      digestOf(readModel(run.host, run.source, model)),
+      sha256Of(await store.openPastCache(key)),
+      sha256Of(readModel(run.host, run.source, model)),
     ])
     if (there !== here) {
       const error = `${store.name}: ${key} is there without a record, and with other content than the model: it was not touched; give the model a name of its own`
@@ -127,12 +127,6 @@ async function complete(run: ModelsRun, { store, target }: Shelf, model: Model):
   } catch (error) {
     return { key, bytes, status: 'failed', error: messageOf(error) }
   }
-}
-
-async function digestOf(body: Readable): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const chunk of body) hash.update(chunk)
-  return hash.digest('hex')
 }
 
 /** Reads the model once, into every store that lacks it. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { sha256Of } from './digest.ts'
 import {
   archiveOfRecord,
   compareStamps,
@@ -109,9 +109,7 @@ async function readNext(store: AppendOnlyStore, copy: Copy, next: string): Promi
   const recordText = (await smallText(store, next)) ?? ''
   const known = knownCopy({ ...copy, recordKey: recordName(copy.key) }, recordText)
   if (!known?.good) return undefined
-  const hash = createHash('sha256')
-  for await (const chunk of await store.open(copy.key)) hash.update(chunk)
-  return hash.digest('hex') === known.record.sha256 ? known : undefined
+  return (await sha256Of(await store.open(copy.key))) === known.record.sha256 ? known : undefined
 }
 
 /** The same with the text of its record at hand. */

@@ -1,6 +1,6 @@
 import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { isAlive, startTime } from './stores/partial.ts'
+import { isAlive, startTime } from './owner.ts'
 
 /** What a scratch folder is for: it begins the folder's name. */
 type Purpose = '.comfyume-restore' | 'comfyume-credentials' | 'comfyume-drill' | 'comfyume-ssh'

@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
+import { isAlive } from './owner.ts'
 
 /**
  * The folder of what must outlive a run on this machine and is no backup: below XDG_STATE_HOME where that is an absolute path, else in
@@ -38,11 +38,7 @@ async function removeLeftOver(file: string): Promise<void> {
   const names = await readdir(path.dirname(file)).catch(() => [])
   for (const name of names) {
     const [, pid] = name.startsWith(`${path.basename(file)}.`) ? (/\.(\d+)$/.exec(name) ?? []) : []
-    if (pid !== undefined && !isAlive(Number(pid)))
+    if (pid !== undefined && !isAlive(Number(pid), 0))
       await unlink(path.join(path.dirname(file), name)).catch(() => {})
   }
-}
-
-function isAlive(pid: number): boolean {
-  return existsSync(`/proc/${pid}`)
 }

@@ -1,5 +1,5 @@
-import { printable } from '../cli/printable.ts'
 import type { Outcome } from '../hosts/host.ts'
+import { printable } from '../printable.ts'
 
 /** Why a script failed, for a message: that one of its processes was killed, else the last line that they printed. */
 export function complaint({ stderr, exitCodes }: Outcome): string {

@@ -8,9 +8,9 @@ import { checkList, type DoctorReport, merged, resultLines, summaryLine } from '
 import { guessHost } from '../doctor/where.ts'
 import { localHost } from '../hosts/local.ts'
 import type { HostName } from '../inventory.ts'
+import { printableLines } from '../printable.ts'
 import { examineEnvironment, examineSettings } from '../settings.ts'
 import { FlagError, type Flags, listOf } from './flags.ts'
-import { printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 
 /** The command from its command line to its exit code. */

@@ -1,9 +1,9 @@
 import type { StoreName } from '../inventory.ts'
+import { logLine } from '../printable.ts'
 import type { RestoreWatcher } from '../restore/site.ts'
 import type { Settings } from '../settings.ts'
 import { type Drilled, type DrillReport, drill, planDrill } from '../verify/drill.ts'
 import { type Flags, listOf } from './flags.ts'
-import { logLine, printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 import { restorePlanText } from './show-restore-plan.ts'
 import { bytesInWords } from './words.ts'
@@ -22,7 +22,7 @@ export async function runDrill(
   if (flags['dry-run']) {
     const { site, steps } = await planDrill(settings, request, clock(), watchWith(undefined))
     process.stdout.write(
-      `${flags.json ? JSON.stringify(site.plan, null, 2) : printableLines(restorePlanText(site.plan, steps))}\n`,
+      `${flags.json ? JSON.stringify(site.plan, null, 2) : restorePlanText(site.plan, steps)}\n`,
     )
     return 0
   }

@@ -1,7 +1,7 @@
 import { Mistake } from '../mistake.ts'
+import { printableLines } from '../printable.ts'
 import { type Flags, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
-import { printableLines } from './printable.ts'
 
 /**
  * Reads the command line, shows the help where it asks for it, else runs the command to its exit code, and ends the process with it, also while something of a hanging share is still under

@@ -9,7 +9,6 @@ import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
 import { tellingOfBreak } from './broken-off.ts'
 import { confirmed } from './confirm.ts'
 import { FlagError, type Flags, listOf } from './flags.ts'
-import { printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 import { showRestore } from './show-restore.ts'
 import { restorePlanText } from './show-restore-plan.ts'
@@ -59,12 +58,12 @@ export async function restoreCommand(flags: Flags): Promise<number> {
     if (dryRun) {
       const plan = { ...site.plan, steps: steps.map(({ name, title }) => ({ step: name, title })) }
       process.stdout.write(
-        `${flags.json ? JSON.stringify(plan, null, 2) : printableLines(restorePlanText(site.plan, steps))}\n`,
+        `${flags.json ? JSON.stringify(plan, null, 2) : restorePlanText(site.plan, steps)}\n`,
       )
       return 0
     }
     // Nobody is asked about what was not shown.
-    if (!flags.quiet || !flags.yes) out.write(`${printableLines(restorePlanText(site.plan, steps))}\n\n`)
+    if (!flags.quiet || !flags.yes) out.write(`${restorePlanText(site.plan, steps)}\n\n`)
     if (!flags.yes && !(await confirmed(`Restore this to ${root}? Type yes to begin: `))) {
       process.stderr.write('restore: it was not begun, and nothing was restored\n')
       return 2

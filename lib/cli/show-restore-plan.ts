@@ -1,7 +1,7 @@
+import { printableLines } from '../printable.ts'
 import type { PlannedItem, RestorePlan } from '../restore/plan.ts'
 import type { Step } from '../restore/step.ts'
 import type { Offer } from '../restore-order.ts'
-import { printableLines } from './printable.ts'
 import { bytesInWords } from './words.ts'
 
 /** A restore's plan for people: first what they have to know, then a table of what comes from where, then the steps. */

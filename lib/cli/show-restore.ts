@@ -1,7 +1,7 @@
 import { restoringMarker } from '../inventory.ts'
+import { logLine } from '../printable.ts'
 import type { CheckOutcome, ItemOutcome, RestoreReport, StepOutcome } from '../restore/report.ts'
 import { below, type RestoreWatcher } from '../restore/site.ts'
-import { logLine } from './printable.ts'
 import { Progress } from './progress.ts'
 import { secondsInWords } from './words.ts'
 

@@ -1,7 +1,7 @@
+import { logLine, printableLines } from '../printable.ts'
 import { bytesOf, type VerifyPlan } from '../verify/plan.ts'
 import type { Checked, VerifyReport } from '../verify/report.ts'
 import type { VerifyWatcher } from '../verify/verify.ts'
-import { logLine, printableLines } from './printable.ts'
 import { Progress } from './progress.ts'
 import type { ShowOptions } from './show.ts'
 import { bytesInWords } from './words.ts'

@@ -1,8 +1,8 @@
 import type { Plan } from '../plan.ts'
+import { entry, logLine } from '../printable.ts'
 import { busyReason, type ItemOutcome, type Report, type StoreOutcome } from '../report.ts'
 import { reasonsAgainstShutdown } from '../shutdown.ts'
 import type { Watcher } from '../workplace.ts'
-import { entry, logLine } from './printable.ts'
 import { Progress } from './progress.ts'
 import { bytesInWords } from './words.ts'
 

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type StoreName, stores } from '../inventory.ts'
 import { messageOf } from '../message.ts'
+import { printable, printableLines } from '../printable.ts'
 import { RequestError } from '../select.ts'
 import { loadEnvironment, readSettings, type Settings } from '../settings.ts'
 import { stateFolder } from '../state-folder.ts'
@@ -16,7 +17,6 @@ import { storesOf } from '../status/shelves.ts'
 import { statusText } from '../status/text.ts'
 import { type Vantage, vantageOf } from '../status/vantage.ts'
 import { FlagError, type Flags, listOf } from './flags.ts'
-import { printable, printableLines } from './printable.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 

@@ -12,7 +12,6 @@ import { surveyStore } from '../verify/survey.ts'
 import { verify } from '../verify/verify.ts'
 import { runDrill } from './drill.ts'
 import { FlagError, type Flags, listOf } from './flags.ts'
-import { printableLines } from './printable.ts'
 import { lastWordsOfVerify, showVerify, verifyPlanJson, verifyPlanText } from './show-verify.ts'
 
 /** verify, from its command line to its exit code. */
@@ -65,7 +64,7 @@ async function run(
   const plan = planReads(request, found, settings, clock(), Math.random, flags.only === undefined)
   if (flags['dry-run']) {
     show.stop()
-    process.stdout.write(`${flags.json ? verifyPlanJson(plan) : printableLines(verifyPlanText(plan))}\n`)
+    process.stdout.write(`${flags.json ? verifyPlanJson(plan) : verifyPlanText(plan)}\n`)
     return plan.stores.some(({ view }) => view.failures.length > 0) ? 1 : 0
   }
   show.plan(plan)

@@ -1,5 +1,5 @@
-import { entry } from '../cli/printable.ts'
 import type { HostName } from '../inventory.ts'
+import { entry } from '../printable.ts'
 import type { Check } from './check.ts'
 import type { Result } from './run.ts'
 

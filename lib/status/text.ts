@@ -1,6 +1,6 @@
-import { inColumns, printable } from '../cli/printable.ts'
 import { bytesInWords } from '../cli/words.ts'
 import { stores } from '../inventory.ts'
+import { inColumns, printable } from '../printable.ts'
 import { ageInWords, minuteOf } from './age.ts'
 import type { Assessment } from './assess.ts'
 import { type Finding, someOf } from './finding.ts'

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { constants, existsSync, readFileSync } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
+import { isAlive, startTime } from '../owner.ts'
 import { readBehind } from './read-back.ts'
 import { StoreError } from './store.ts'
 
@@ -126,21 +127,6 @@ function partialName(name: string): string {
 
 function thisHost(): string {
   return hostname().replace(/[^A-Za-z0-9-]/g, '-')
-}
-
-/** Clock ticks after boot at which a process started; with the pid it names a process for good. 0 when there is none. */
-export function startTime(pid: number): number {
-  try {
-    return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19] ?? 0)
-  } catch {
-    return 0
-  }
-}
-
-/** Whether a process of this host that names its files so is still there; of one that could not tell its start, which is then 0, the pid decides. */
-export function isAlive(pid: number, start: number): boolean {
-  const now = startTime(pid)
-  return now !== 0 && (start === 0 || start === now)
 }
 
 const foreignPartialLifeMs = 2 * 24 * 3600 * 1000

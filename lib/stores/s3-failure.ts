@@ -1,4 +1,4 @@
-import { printable } from '../cli/printable.ts'
+import { printable } from '../printable.ts'
 import { StoreError } from './store.ts'
 
 /** A request to an object store failed. `transient`: the same request may succeed later. */

@@ -1,5 +1,5 @@
 import type { _Object } from '@aws-sdk/client-s3'
-import { printable } from '../cli/printable.ts'
+import { printable } from '../printable.ts'
 import type { Connection } from './s3-client.ts'
 import { S3Failure } from './s3-failure.ts'
 import type { Entry } from './store.ts'
