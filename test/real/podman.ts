@@ -31,10 +31,10 @@ export function podman(storage: string, before = ''): Engine {
   }
 }
 
-/** An image of one layer with random content, which is laid out in `folder` first. */
+/** An image of one layer with random content, more than is held in memory on its way, which is laid out in `folder` first. */
 export function importImage(engine: Engine, folder: string, reference: string): void {
   const files = mkdtempSync(path.join(folder, 'files-'))
-  writeFileSync(path.join(files, 'app'), randomBytes(3_000_000), { mode: 0o755 })
+  writeFileSync(path.join(files, 'app'), randomBytes(12_000_000), { mode: 0o755 })
   execFileSync('tar', ['-C', files, '-cf', `${files}.tar`, '.'])
   engine.run('import', `${files}.tar`, reference)
 }

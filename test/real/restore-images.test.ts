@@ -186,14 +186,19 @@ test('without an engine, or with one that does not answer, nothing is read and i
 })
 
 test('killed while it loads: nothing of the image is there, and run again it comes', async () => {
-  const slow = podman(path.join(folder, 'slow'), `[ "$1" != load ] || { touch ${folder}/loads; sleep 2; }`)
-  const loads = async () => {
-    while (!existsSync(path.join(folder, 'loads'))) await sleep(10)
+  const [loads, killedNow] = [path.join(folder, 'loads'), path.join(folder, 'killed')]
+  const slow = podman(
+    path.join(folder, 'slow'),
+    `[ "$1" != load ] || { touch ${loads}; until [ -e ${killedNow} ]; do sleep 0.1; done; }`,
+  )
+  const itLoads = async () => {
+    while (!existsSync(loads)) await sleep(10)
     await sleep(300)
   }
   const env = { ...r2, CONTAINER_ENGINE: slow.command }
-  const killed = await restore({ env, killAfter: loads() })
+  const killed = await restore({ env, killAfter: itLoads() })
   expect(killed.code).toBe(null)
+  writeFileSync(killedNow, '')
   const load = () => execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).includes(`${folder}/slow`)
   await expect.poll(load, { timeout: 20_000 }).toBe(false)
   expect(slow.images()).toEqual([])
