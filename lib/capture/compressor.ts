@@ -1,11 +1,23 @@
 /**
+ * In front of a command, gives the pipes on both its sides a MiB of room, the most that Linux gives everyone (F_SETPIPE_SZ), and a socket behind it too, which takes root
+ * (SO_SNDBUFFORCE). igzip reads a MiB whole before it begins on it, and writes half of one at once: with the usual 64 KiB, whoever is before it and behind it waits meanwhile,
+ * and two cores do the work of one. perl is in every Debian and Ubuntu; what it cannot widen, or without it, stays as it is.
+ */
+const widePipes = `
+wide=()
+! command -v perl >/dev/null ||
+  wide=(perl -e 'fcntl $_, 1031, 1 << 20 for *STDIN, *STDOUT; setsockopt STDOUT, 1, 32, pack "i", 1 << 20; exec @ARGV; exit 127')
+`
+
+/**
  * For scripts that pack: the best compressor that the host has, writing gzip without a name or a time in it, so that
  * the same bytes in give the same bytes out. Used as `… | "${compressor[@]}"`.
  */
 export const chooseCompressor = `
-if command -v igzip >/dev/null; then compressor=(igzip -n -c)
-elif command -v pigz >/dev/null; then compressor=(pigz -n -c)
-else compressor=(gzip -n -c); fi
+${widePipes}
+if command -v igzip >/dev/null; then compressor=("\${wide[@]}" igzip -n -c)
+elif command -v pigz >/dev/null; then compressor=("\${wide[@]}" pigz -n -c)
+else compressor=("\${wide[@]}" gzip -n -c); fi
 `
 
 /**
@@ -16,9 +28,10 @@ export const boundMemory = 'ulimit -v 2097152'
 
 /** For scripts that unpack: the counterpart, from standard input to standard output; each of them checks the sum at the end. */
 export const chooseDecompressor = `
-if command -v igzip >/dev/null; then decompressor=(igzip -dc)
-elif command -v pigz >/dev/null; then decompressor=(pigz -dc)
-else decompressor=(gzip -dc); fi
+${widePipes}
+if command -v igzip >/dev/null; then decompressor=("\${wide[@]}" igzip -dc)
+elif command -v pigz >/dev/null; then decompressor=("\${wide[@]}" pigz -dc)
+else decompressor=("\${wide[@]}" gzip -dc); fi
 `
 
 /**

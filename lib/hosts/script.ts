@@ -41,7 +41,7 @@ export function quote(word: string): string {
 }
 
 /** What a machine may have in its environment for people, and what would change what the tools here do: tar would leave files out. */
-const misleading = ['TAR_OPTIONS', 'GZIP', 'PIGZ', 'GREP_OPTIONS', 'POSIXLY_CORRECT']
+const misleading = ['TAR_OPTIONS', 'GZIP', 'PIGZ', 'GREP_OPTIONS', 'PERL5OPT', 'PERL5LIB', 'POSIXLY_CORRECT']
 
 /** A signal must not look like an end: bash runs its EXIT trap with `$?` 0 when it is terminated between commands. */
 const preamble = (begin: string, end: string) => `

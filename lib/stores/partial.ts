@@ -29,15 +29,22 @@ export async function writePartial(store: string, target: string, body: Readable
     const file = await open(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
     const hash = createHash('sha256')
     let bytes = 0
+    let writing: Promise<void> | undefined
     try {
       for await (const chunk of body as AsyncIterable<Buffer>) {
+        // One is written while the next is hashed.
         hash.update(chunk)
-        await writeAll(file, chunk)
+        await writing
         bytes += chunk.length
-        behind.written(bytes)
+        const upTo = bytes
+        writing = writeAll(file, chunk).then(() => behind.written(upTo))
+        // Whether it could be written is asked when the next one comes.
+        writing.catch(() => {})
       }
+      await writing
       await file.sync()
     } finally {
+      await writing?.catch(() => {})
       await file.close()
     }
     const sha256 = hash.digest('hex')

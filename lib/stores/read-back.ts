@@ -14,12 +14,7 @@ export interface Held {
  * read with O_DIRECT where the file system knows that, elsewhere after the cached pages were dropped.
  */
 export async function digestPastCache(file: string): Promise<Held> {
-  const { size } = await stat(file)
-  const { args, env } = bash(wholeScript, [file])
-  // Loaded here, because a run that finds nothing changed does without it.
-  const { execa } = await import('execa')
-  const { stdout } = await execa('bash', args, { env, extendEnv: false, stdin: 'ignore' })
-  return { bytes: size, sha256: stdout.slice(0, 64) }
+  return readBehind(file).finish()
 }
 
 /** Reads a file back past the page cache while its writer is still at work, a segment behind it. */
@@ -32,20 +27,17 @@ export interface ReadBehind {
   abandon(): void
 }
 
-/** So much is read back at a time: a multiple of the blocks that O_DIRECT asks for. */
+/** So much is read back at a time. */
 const segmentBytes = 64 * 2 ** 20
 
-/**
- * As digestPastCache, but at the pace of the writing, so that a large archive is not waited for twice. Where O_DIRECT is not known, and for what is
- * smaller than a segment, it is digestPastCache at the end.
- */
+/** As digestPastCache, but at the pace of the writing, so that a large archive is not waited for twice. */
 export function readBehind(file: string): ReadBehind {
   const reader = directReader(file)
   let asked = 0
-  let reading: Promise<void> | undefined
+  let reading = Promise.resolve()
   const ask = (upTo: number) => {
     asked = upTo
-    reading = (reading ?? Promise.resolve()).then(() => reader.readTo(upTo))
+    reading = reading.then(() => reader.readTo(upTo))
     // Whether it could be read is asked at the end.
     reading.catch(() => {})
   }
@@ -55,14 +47,13 @@ export function readBehind(file: string): ReadBehind {
       if (whole > asked) ask(whole)
     },
     async finish() {
-      if (reading === undefined) return digestPastCache(file)
       const { size } = await stat(file)
       if (size > asked) ask(size)
       try {
         await reading
         return { bytes: size, sha256: reader.digest() }
       } catch {
-        return digestPastCache(file)
+        return { bytes: size, sha256: await digestByTools(file) }
       } finally {
         await reader.close()
       }
@@ -75,24 +66,38 @@ export function readBehind(file: string): ReadBehind {
 
 /** Reads with O_DIRECT, straight into memory of this process: no other process, no pipe, and no page cache between the disk and the digest. */
 function directReader(file: string) {
-  // O_DIRECT wants memory that is aligned as the disk's blocks are. WebAssembly's is, to its pages of 64 KiB.
-  const pages = readBytes / 2 ** 16
-  const memory = new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer)
   const hash = createHash('sha256')
   let opening: Promise<FileHandle> | undefined
+  let [filling, filled] = [noMemory, noMemory]
   let position = 0
   let closed = false
 
+  async function readOn(handle: FileHandle, end: number): Promise<Uint8Array> {
+    const length = Math.min(readBytes, roundUp(end - position))
+    if (filling.length < length) filling = alignedMemory(length)
+    const { bytesRead } = await handle.read(filling, 0, length, position)
+    if (bytesRead === 0) throw new Error(`${file} ends at ${position}, before ${end}`)
+    position += bytesRead
+    const bytes = filling.subarray(0, bytesRead)
+    ;[filling, filled] = [filled, filling]
+    return bytes
+  }
+
   return {
-    /** Where it stands is a multiple of what is read at once, until the end of the file. */
+    /** Where this ends is a multiple of the blocks, until it is the end of the file. */
     async readTo(end: number): Promise<void> {
       opening ??= open(file, constants.O_RDONLY | constants.O_DIRECT)
       const handle = await opening
-      while (position < end && !closed) {
-        const { bytesRead } = await handle.read(memory, 0, readBytes, position)
-        if (bytesRead === 0) throw new Error(`${file} ends at ${position}, before ${end}`)
-        hash.update(memory.subarray(0, bytesRead))
-        position += bytesRead
+      // A direct read would do this too, but holds up the writer meanwhile.
+      await handle.datasync()
+      let coming = readOn(handle, end)
+      while (true) {
+        const bytes = await coming
+        const isLast = position >= end || closed
+        // One is read while the one before is hashed.
+        if (!isLast) coming = readOn(handle, end)
+        hash.update(bytes)
+        if (isLast) return
       }
     },
     digest: () => hash.digest('hex'),
@@ -103,13 +108,35 @@ function directReader(file: string) {
   }
 }
 
+/** A divisor of the segments. */
+const readBytes = 4 * 2 ** 20
+
+/** O_DIRECT wants offsets, lengths and memory that are aligned as the disk's blocks are. WebAssembly's memory is, to its pages, which no disk's blocks exceed. */
+const pageBytes = 2 ** 16
+const noMemory: Uint8Array = new Uint8Array()
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / pageBytes) * pageBytes
+}
+
+function alignedMemory(bytes: number): Uint8Array {
+  const pages = bytes / pageBytes
+  return new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer)
+}
+
 /** Node has it; of its types the name alone. */
 declare const WebAssembly: {
   Memory: new (pages: { initial: number; maximum: number }) => { buffer: ArrayBuffer }
 }
 
-/** A divisor of the segments. */
-const readBytes = 4 * 2 ** 20
+/** Where O_DIRECT is not known. */
+async function digestByTools(file: string): Promise<string> {
+  const { args, env } = bash(wholeScript, [file])
+  // Loaded here, because hardly any file system needs it.
+  const { execa } = await import('execa')
+  const { stdout } = await execa('bash', args, { env, extendEnv: false, stdin: 'ignore' })
+  return stdout.slice(0, 64)
+}
 
 /** openssl uses what the processor has for SHA-256, which Debian's and Ubuntu's sha256sum does not. */
 const chooseDigest = `

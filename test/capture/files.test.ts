@@ -487,7 +487,7 @@ describe('what changes while it is read', () => {
     ['is a folder that vanishes', () => rmSync(at('src/y'), { recursive: true }), ['src/y']],
   ])('a file that %s: the first try is given up, the second notes it', async (_, change, paths) => {
     const make = () => {
-      put('src/large', large(10_000_000))
+      put('src/large', large(30_000_000))
       put('src/y/file')
       put('src/z')
     }
@@ -501,7 +501,7 @@ describe('what changes while it is read', () => {
   })
 
   test('a name with newlines is one line of the record', async () => {
-    put('src/large', large(10_000_000))
+    put('src/large', large(30_000_000))
     put('src/z\nnew: file changed as we read it')
     const { changed } = await packSlowly(() => rmSync(at('src/z\nnew: file changed as we read it')), true)
     expect(changed).toHaveLength(2)
@@ -509,7 +509,7 @@ describe('what changes while it is read', () => {
   })
 
   test('each of many is heard of, though tar lists its members meanwhile', async () => {
-    put('src/a', large(10_000_000))
+    put('src/a', large(30_000_000))
     for (let n = 0; n < 2000; n++) put(`src/f${10_000 + n}-${n % 2 ? 'stays' : 'goes'}`)
     const change = () => {
       for (let n = 0; n < 2000; n += 2) rmSync(at(`src/f${10_000 + n}-goes`))
@@ -640,6 +640,23 @@ test.each(['gzip', 'pigz', 'igzip'].filter(has))(
     expect(membersOf(archive)).toEqual(['src/', 'src/a'])
   },
 )
+
+test.skipIf(!has('perl'))('before the compressor there is room for all that it reads at once', async () => {
+  put('src/a', 'text '.repeat(10_000))
+  const bin = path.join(folder, 'bin')
+  mkdirSync(bin)
+  const room = path.join(folder, 'room')
+  const asks = `perl -e 'print fcntl(STDIN, 1032, 0)' >${room}`
+  writeFileSync(path.join(bin, 'igzip'), `#!/bin/sh\n${asks}\nexec gzip "$@"\n`, { mode: 0o755 })
+  const host = localHost({ name: 'verda', root })
+  const watched = {
+    ...host,
+    stream: (...[script, ...rest]: Parameters<typeof host.stream>) =>
+      host.stream(`PATH=${bin}:$PATH\n${script}`, ...rest),
+  }
+  expect(membersOf(await buffer(filesCapture(watched, [src]).open(false).body))).toEqual(['src/', 'src/a'])
+  expect(readFileSync(room, 'utf8')).toBe(String(2 ** 20))
+})
 
 test.each([
   ['the compressor', 'gzip'],
