@@ -2,8 +2,9 @@ import { secondsInWords } from '../cli/words.ts'
 import { type Bucket, type BucketName, buckets, stores } from '../inventory.ts'
 import type { ObjectStoreName } from '../stores/open.ts'
 import { probeKey } from '../stores/s3-condition.ts'
+import { refusesDamage } from '../stores/s3-damage.ts'
 import { S3Failure } from '../stores/s3-failure.ts'
-import { multipartProbe, probeRange, refusesWrongMd5 } from '../stores/s3-probes.ts'
+import { multipartProbe, probeRange } from '../stores/s3-probes.ts'
 import { type Check, type Finding, NotChecked, ok, warning, wrong } from './check.ts'
 import type { Context } from './context.ts'
 import { isInTheClear } from './in-the-clear.ts'
@@ -133,7 +134,7 @@ async function checkRange(context: Context, name: ObjectStoreName): Promise<Find
 
 async function checkMd5(context: Context, name: ObjectStoreName): Promise<Finding[]> {
   const { connection } = await context.objectStores.bucket(name, 'cache')
-  if (await refusesWrongMd5(connection)) return [ok('content with a wrong Content-MD5 is refused')]
+  if (await refusesDamage(connection, 'md5')) return [ok('content with a wrong Content-MD5 is refused')]
   return [
     wrong(
       'the server took content with a wrong Content-MD5: what is damaged on the way to it is stored',

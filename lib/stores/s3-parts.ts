@@ -7,7 +7,7 @@ export interface Part {
   number: number
   last: boolean
   content: Buffer
-  md5: Buffer
+  sha256: Buffer
   /** Gives the memory back; `content` must not be used after. */
   release(): void
 }
@@ -36,8 +36,8 @@ export async function* partsOf(
     buffer = nothing
     filled = 0
     number += 1
-    const md5 = createHash('md5').update(content).digest()
-    return { number, last, content, md5, release: () => give(memory) }
+    const sha256 = createHash('sha256').update(content).digest()
+    return { number, last, content, sha256, release: () => give(memory) }
   }
 
   try {

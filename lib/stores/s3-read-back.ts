@@ -8,7 +8,7 @@ import { type Receipt, StoreError } from './store.ts'
 export interface SentPart {
   number: number
   bytes: number
-  md5: Buffer
+  sha256: Buffer
   etag: string
 }
 
@@ -24,7 +24,7 @@ export async function readBack(
 ): Promise<void> {
   const { key, bytes, sha256 } = sent
   if (bytes <= wholeUpTo) {
-    const stored = await digest(connection, key, 'sha256')
+    const stored = await digest(connection, key)
     if (!stored.equals(Buffer.from(sha256, 'hex'))) throw mismatch(connection, key, 'another content')
     return
   }
@@ -48,20 +48,14 @@ export async function firstDifference(
   const partBytes = ordered[0]?.bytes ?? 0
   for (const part of sample(ordered, Math.max(3, Math.floor(about / partBytes)))) {
     const start = (part.number - 1) * partBytes
-    const stored = await digest(connection, key, 'md5', start, start + part.bytes)
-    if (!stored.equals(part.md5)) return part.number
+    const stored = await digest(connection, key, start, start + part.bytes)
+    if (!stored.equals(part.sha256)) return part.number
   }
   return undefined
 }
 
-async function digest(
-  connection: Connection,
-  key: string,
-  algorithm: 'md5' | 'sha256',
-  from?: number,
-  to?: number,
-): Promise<Buffer> {
-  const hash = createHash(algorithm)
+async function digest(connection: Connection, key: string, from?: number, to?: number): Promise<Buffer> {
+  const hash = createHash('sha256')
   for await (const chunk of await read(connection, key, from, to)) hash.update(chunk)
   return hash.digest()
 }

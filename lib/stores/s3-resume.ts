@@ -10,6 +10,7 @@ import { firstDifference, readBack, type SentPart } from './s3-read-back.ts'
 import {
   completeUpload,
   createUpload,
+  md5Of,
   mostParts,
   runIdKey,
   sendPart,
@@ -48,6 +49,7 @@ export async function resumeUpload(
   const uploadId =
     unfinished?.uploadId ?? (await createUpload(connection, key, { ...options.metadata, [runIdKey]: runId }))
 
+  const refuses = await options.refusesDamage()
   const jobs = lanes(options.concurrency)
   const whole = createHash('sha256')
   const parts = partsOf(await contentOf(source, key), partBytes, whole, jobs.signal)
@@ -57,7 +59,9 @@ export async function resumeUpload(
       await jobs.add(async () => {
         const there = unfinished?.parts.get(part.number)
         const found = there !== undefined && isEqual(there, part)
-        sent.push(found ? asSent(there, part) : await sendPart(connection, key, uploadId, part, jobs.signal))
+        sent.push(
+          found ? asSent(there, part) : await sendPart(connection, key, uploadId, part, refuses, jobs.signal),
+        )
         options.onBytes?.(part.content.length, found ? 'found' : 'sent')
         part.release()
       })
@@ -185,9 +189,9 @@ async function listParts(
 
 /** The ETag of a part is the MD5 of its content, on R2 and on most servers; where it is not, the part is sent again. */
 function isEqual(there: ListedPart, part: Part): boolean {
-  return there.bytes === part.content.length && there.etag.replaceAll('"', '') === part.md5.toString('hex')
+  return there.bytes === part.content.length && there.etag.replaceAll('"', '') === md5Of(part).toString('hex')
 }
 
 function asSent(there: ListedPart, part: Part): SentPart {
-  return { number: part.number, bytes: there.bytes, md5: part.md5, etag: there.etag }
+  return { number: part.number, bytes: there.bytes, sha256: part.sha256, etag: there.etag }
 }

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Connection, S3 } from './s3-client.ts'
 import { commit } from './s3-commit.ts'
 import { S3Failure } from './s3-failure.ts'
+import { setHeader } from './s3-header.ts'
 import { lanes } from './s3-lanes.ts'
 import { type Found, lookUp } from './s3-lookup.ts'
 import { type Part, partsOf } from './s3-parts.ts'
@@ -15,6 +16,8 @@ export interface UploadOptions {
   concurrency: number
   /** Content up to this size is read back whole, larger content in samples of about as much. */
   readBackBytes: number
+  /** Whether the server refuses a part that is not what was signed. Asked before the first part of an upload. */
+  refusesDamage(): Promise<boolean>
 }
 
 /** What an S3 server takes in one multipart upload. */
@@ -51,13 +54,14 @@ export async function upload(
     return receipt
   }
 
+  const refuses = await options.refusesDamage()
   const uploadId = await createUpload(connection, key, metadata)
   const sent: SentPart[] = []
   try {
     for await (const part of startingWith(first, parts)) {
       if (part.number > mostParts) throw tooManyParts(connection, key, options.partBytes)
       await jobs.add(async () => {
-        sent.push(await sendPart(connection, key, uploadId, part, jobs.signal))
+        sent.push(await sendPart(connection, key, uploadId, part, refuses, jobs.signal))
         part.release()
       })
     }
@@ -87,7 +91,7 @@ async function putObject(
         Key: connection.path(key),
         Body: part.content,
         ContentLength: part.content.length,
-        ContentMD5: part.md5.toString('base64'),
+        ContentMD5: md5Of(part).toString('base64'),
         IfNoneMatch: '*',
         Metadata: metadata,
       }),
@@ -111,17 +115,8 @@ export async function createUpload(
         Key: connection.path(key),
         Metadata: metadata,
       })
-      if (conditional) {
-        // The SDK has no parameter for it here.
-        command.middlewareStack.add(
-          (next) => (args) => {
-            const { headers } = args.request as { headers: Record<string, string> }
-            headers['if-none-match'] = '*'
-            return next(args)
-          },
-          { step: 'build', name: 'conditionalCreation' },
-        )
-      }
+      // The SDK has no parameter for it here.
+      if (conditional) setHeader(command, 'if-none-match', '*')
       return client.send(command)
     })
   const { UploadId } = await create(true).catch((error) => {
@@ -134,31 +129,47 @@ export async function createUpload(
   return UploadId
 }
 
+/**
+ * Sends one part, with its SHA-256 signed. Where the server does not refuse what differs from that (`refuses`), its MD5 goes along, which it
+ * may know: that costs more than all else that is done with a part here.
+ */
 export async function sendPart(
   connection: Connection,
   key: string,
   uploadId: string,
   part: Part,
+  refuses: boolean,
   signal: AbortSignal,
 ): Promise<SentPart> {
+  const md5 = refuses ? undefined : md5Of(part).toString('base64')
   const answer = await connection.request(
     `send part ${part.number} of ${key}`,
-    ({ client, sdk }) =>
-      client.send(
-        new sdk.UploadPartCommand({
-          Bucket: connection.bucket,
-          Key: connection.path(key),
-          UploadId: uploadId,
-          PartNumber: part.number,
-          Body: part.content,
-          ContentLength: part.content.length,
-          ContentMD5: part.md5.toString('base64'),
-        }),
-        { abortSignal: signal },
-      ),
+    ({ client, sdk }) => {
+      const command = new sdk.UploadPartCommand({
+        Bucket: connection.bucket,
+        Key: connection.path(key),
+        UploadId: uploadId,
+        PartNumber: part.number,
+        Body: part.content,
+        ContentLength: part.content.length,
+        ContentMD5: md5,
+      })
+      // The SDK would make the same digest once more.
+      setHeader(command, 'x-amz-content-sha256', part.sha256.toString('hex'))
+      return client.send(command, { abortSignal: signal })
+    },
     signal,
   )
-  return { number: part.number, bytes: part.content.length, md5: part.md5, etag: answer.ETag ?? '' }
+  return {
+    number: part.number,
+    bytes: part.content.length,
+    sha256: part.sha256,
+    etag: answer.ETag ?? '',
+  }
+}
+
+export function md5Of({ content }: Part): Buffer {
+  return createHash('md5').update(content).digest()
 }
 
 /** The key is looked up once more before: while a large body was on its way, somebody else may have taken it. */

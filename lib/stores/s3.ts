@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { connect, type S3Access } from './s3-client.ts'
 import { honoursConditions, probeFolder } from './s3-condition.ts'
+import { refusesDamage } from './s3-damage.ts'
 import { listAll, listPage, lookUp } from './s3-lookup.ts'
 import { read } from './s3-read.ts'
 import { contentOf, type ResumeOptions, resumeUpload, type Source } from './s3-resume.ts'
@@ -31,7 +32,17 @@ export interface S3Store extends AppendOnlyStore {
 export function s3Store(options: S3Options): S3Store {
   const connection = connect(options)
   const { partBytes = 16 * 2 ** 20, concurrency = 3, readBackBytes = 64 * 2 ** 20 } = options
-  const sizes = { partBytes, concurrency, readBackBytes }
+  let refuses: Promise<boolean> | undefined
+  const uploads = {
+    partBytes,
+    concurrency,
+    readBackBytes,
+    // Where it cannot be found out, it is taken for a server that does not.
+    refusesDamage: () => {
+      refuses ??= refusesDamage(connection, 'signature').catch(() => false)
+      return refuses
+    },
+  }
   let conditional: Promise<boolean> | undefined
   let away = false
 
@@ -44,7 +55,7 @@ export function s3Store(options: S3Options): S3Store {
     body.once('error', () => {})
     try {
       await mayCreate(key)
-      return await upload(connection, key, body, { ...sizes, metadata })
+      return await upload(connection, key, body, { ...uploads, metadata })
     } catch (error) {
       body.destroy()
       throw error
@@ -92,7 +103,7 @@ export function s3Store(options: S3Options): S3Store {
         return receipt
       }
       await mayCreate(key)
-      return resumeUpload(connection, key, source, { ...sizes, ...resume })
+      return resumeUpload(connection, key, source, { ...uploads, ...resume })
     },
 
     async isOwn(key) {

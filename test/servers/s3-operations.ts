@@ -23,6 +23,8 @@ export interface Manner {
   refusesConditionalCreation?: boolean
   /** A server that stores what does not fit its Content-MD5. */
   ignoresMd5?: boolean
+  /** A server that stores what is not what was signed. */
+  ignoresPayloadDigest?: boolean
   /** A server that always gives the whole of an object. */
   ignoresRanges?: boolean
 }
@@ -198,7 +200,7 @@ async function receive(request: Request, objects: S3Objects, manner: Manner = {}
     request.bytes += bytes
   })
   const wrong =
-    content.sha256.toString('hex') !== headers['x-amz-content-sha256']
+    !manner.ignoresPayloadDigest && content.sha256.toString('hex') !== headers['x-amz-content-sha256']
       ? 'XAmzContentSHA256Mismatch'
       : (!manner.ignoresMd5 && differs(headers['content-md5'], content.md5)) ||
           differs(headers['x-amz-checksum-sha256'], content.sha256)

@@ -140,7 +140,7 @@ describe('an answer that is lost', () => {
   it('a completion tried again after it had succeeded (404 NoSuchUpload) is ours', async () => {
     const { server, store, stored } = await bench()
     server.fail({ operation: 'CompleteMultipartUpload', how: 'lost answer' })
-    server.fail({ operation: 'HeadObject', how: 404, after: 2 })
+    server.fail({ operation: 'HeadObject', how: 404, after: 3 })
     await store.create('item', inPieces(large))
     const completions = server.log.filter(({ operation }) => operation === 'CompleteMultipartUpload')
     expect(completions.map(({ status }) => status)).toEqual([0, 404])

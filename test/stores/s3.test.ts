@@ -26,25 +26,49 @@ storeContract('an S3 server in this process', async () => {
   }
 })
 
+const isProbe = (key: string) => key.startsWith('.comfyume-backup/')
+
 const small = randomBytes(1000)
 const large = randomBytes(3.5 * partBytes)
 
 describe('what is sent to an S3 server', () => {
-  it('is conditional wherever a key gets its content, signed, checked by MD5, and not encoded', async () => {
+  it('is conditional wherever a key gets its content, signed, checked, and not encoded', async () => {
     const { server, store } = await bench()
     await store.create('small', inPieces(small))
     await store.create('large', inPieces(large))
-    for (const { operation, headers } of server.log) {
-      const carriesContent = operation === 'PutObject' || operation === 'UploadPart'
+    for (const { operation, key, headers } of server.log) {
       const createsKey = ['PutObject', 'CreateMultipartUpload', 'CompleteMultipartUpload'].includes(operation)
       expect(headers['if-none-match'], operation).toBe(createsKey ? '*' : undefined)
-      expect(headers['content-md5'] !== undefined, operation).toBe(carriesContent)
+      expect(headers['content-md5'] !== undefined, operation).toBe(operation === 'PutObject' && !isProbe(key))
       expect(headers['x-amz-content-sha256'], operation).toMatch(/^[0-9a-f]{64}$/)
       expect(headers['content-encoding'], operation).toBeUndefined()
       expect(headers['transfer-encoding'], operation).toBeUndefined()
       expect(headers.expect, operation).toBeUndefined()
       expect(Object.keys(headers).filter((name) => /checksum|trailer/.test(name))).toEqual([])
     }
+  })
+
+  it('has its MD5 with it, part by part, where the server takes what is not what was signed', async () => {
+    const { server, store, another, operations } = await bench({ ignoresPayloadDigest: true })
+    await store.create('large', inPieces(large))
+    await another().create('another', inPieces(large))
+    const sent = server.log.filter(({ operation }) => operation === 'UploadPart')
+    expect(sent).toHaveLength(8)
+    for (const { headers } of sent) expect(headers['content-md5']).toBeDefined()
+    // The server was asked once, and keeps the answer.
+    expect(server.log.filter(({ operation, key }) => operation === 'PutObject' && isProbe(key))).toHaveLength(
+      1,
+    )
+    expect(operations().filter((operation) => operation === 'CompleteMultipartUpload')).toHaveLength(2)
+  })
+
+  it.each([403, 503])('has its MD5 with it where that cannot be found out (%d)', async (status) => {
+    const { server, store } = await bench()
+    server.fail({ operation: 'PutObject', how: status, times: 1 })
+    await store.create('large', inPieces(large))
+    expect(await server.content(bucket, 'large')).toEqual(large)
+    for (const { operation, headers } of server.log)
+      if (operation === 'UploadPart') expect(headers['content-md5']).toBeDefined()
   })
 
   it('tells who created an object, and the digest where it is known before', async () => {
