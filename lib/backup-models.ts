@@ -43,20 +43,24 @@ export async function backUpModels(
   run.onTotal(lacking.reduce((sum, one) => sum + (one.shelves.length > 0 ? one.model.bytes : 0), 0))
   for (const shelf of shelves)
     for (const model of shelf.unrecorded) shelf.files.push(await complete(run, shelf, model))
-  const jobs = lanes(atOnce)
-  for (const { model, shelves: into } of lacking)
-    if (into.length > 0) await jobs.add(() => send(run, model, into))
-  await jobs.done()
+  const sending = lanes(atOnce)
+  for (const { model, shelves: into } of lacking) {
+    if (into.length === 0) continue
+    const { read, stored } = send(run, model, into)
+    await read
+    await sending.add(() => stored)
+  }
+  await sending.done()
   return {
     outcomes: new Map(shelves.map((shelf) => [shelf.target, outcomeOf(shelf, listing)])),
     warnings: [...shelves.flatMap(({ warning }) => warning ?? []), ...warningsOf(listing, run.source)],
   }
 }
 
-/** While one model is put together by the server and read back, the parts of the next are on their way. */
-const atOnce = 2
+/** One model is read at a time; so many before it are sent to their end, put together by the server and read back meanwhile. */
+const atOnce = 4
 
-/** In bytes. Half of a store's usual one, so that two models at once take no more memory than one did. */
+/** In bytes. Half of a store's usual one, so that the end of one model and the beginning of the next take no more memory than one did. */
 const partBytes = 8 * 2 ** 20
 
 /** One store while the models are brought to it. */
@@ -129,13 +133,14 @@ async function complete(run: ModelsRun, { store, target }: Shelf, model: Model):
   }
 }
 
-/** Reads the model once, into every store that lacks it. */
-async function send(run: ModelsRun, model: Model, shelves: Shelf[]): Promise<void> {
+/** Reads the model once, into every store that lacks it. `read`: nothing more is read of it. */
+function send(run: ModelsRun, model: Model, shelves: Shelf[]): Record<'read' | 'stored', Promise<void>> {
   const bodies = fanOut(
     readModel(run.host, run.source, model),
     shelves.map(() => () => {}),
   )
-  await Promise.all(
+  const read = Promise.all(bodies.map((body) => new Promise((resolve) => body.once('close', resolve))))
+  const stored = Promise.all(
     shelves.map(async (shelf, index) => {
       const body = bodies[index] as Readable
       const key = shelf.target.folder + model.path
@@ -156,6 +161,7 @@ async function send(run: ModelsRun, model: Model, shelves: Shelf[]): Promise<voi
       run.onFile(shelf.target.store, outcome)
     }),
   )
+  return { read: read.then(() => {}), stored: stored.then(() => {}) }
 }
 
 function recordOf({ plan, job, now }: ModelsRun, { key, bytes, sha256 }: Receipt): string {

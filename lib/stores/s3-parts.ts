@@ -29,14 +29,16 @@ export async function* partsOf(
   let buffer = take(partBytes)
   let filled = 0
   let number = 0
+  let hash = createHash('sha256')
 
   function cut(last: boolean): Part {
     const memory = buffer
     const content = memory.subarray(0, filled)
+    const sha256 = hash.digest()
     buffer = nothing
     filled = 0
     number += 1
-    const sha256 = createHash('sha256').update(content).digest()
+    hash = createHash('sha256')
     return { number, last, content, sha256, release: () => give(memory) }
   }
 
@@ -49,9 +51,11 @@ export async function* partsOf(
           yield cut(false)
           buffer = take(partBytes)
         }
-        const copied = chunk.copy(buffer, filled, taken)
-        filled += copied
-        taken += copied
+        const piece = chunk.subarray(taken, taken + partBytes - filled)
+        piece.copy(buffer, filled)
+        hash.update(piece)
+        filled += piece.length
+        taken += piece.length
       }
     }
     yield cut(true)

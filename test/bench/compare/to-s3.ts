@@ -76,5 +76,5 @@ export const toS3: Comparison = {
   },
 }
 
-const ours = 'MD5 and SHA-256 of every part, samples of 64 MiB read back, record of SHA-256'
+const ours = 'SHA-256 of every part, samples of 64 MiB read back, record of SHA-256'
 const parts = 'checksum of every part; not read back'
