@@ -8,6 +8,7 @@ import { recordName } from '../naming.ts'
 import { readRecord } from '../record.ts'
 import { smallText } from '../stores/small-text.ts'
 import { type AppendOnlyStore, NoSuchKey } from '../stores/store.ts'
+import { writeBody } from '../stores/write-body.ts'
 import type { ItemOutcome } from './report.ts'
 
 /** A source of models: a folder whose files can be linked to, or a store from which they are downloaded. */
@@ -180,14 +181,13 @@ async function fetchFile(
   const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
   const handle = await open(partial, O_RDWR | O_NOFOLLOW | (from > 0 ? 0 : O_CREAT | O_EXCL), 0o600)
   try {
-    let at = from
-    for await (const chunk of (await shelf.store.open(key, from)) as AsyncIterable<Buffer>) {
-      hash.update(chunk)
-      wanted.onBytes(chunk.length)
-      for (let done = 0; done < chunk.length; )
-        done += (await handle.write(chunk, done, chunk.length - done, at + done)).bytesWritten
-      at += chunk.length
-    }
+    await writeBody(handle, (await shelf.store.open(key, from)) as AsyncIterable<Buffer>, {
+      at: from,
+      onChunk(chunk) {
+        hash.update(chunk)
+        wanted.onBytes(chunk.length)
+      },
+    })
     await handle.sync()
     const { size } = await handle.stat()
     const expected = await digestOnRecord(shelf.store, key)

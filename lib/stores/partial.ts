@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream'
 import { isAlive, startTime } from '../owner.ts'
 import { readBehind } from './read-back.ts'
 import { StoreError } from './store.ts'
+import { writeBody } from './write-body.ts'
 
 /** A hidden file beside its target, complete, on the disk and read back, that is not yet under the target's name. */
 export interface Partial {
@@ -28,23 +29,14 @@ export async function writePartial(store: string, target: string, body: Readable
     await mkdir(path.dirname(target), { recursive: true, mode: 0o700 })
     const file = await open(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
     const hash = createHash('sha256')
-    let bytes = 0
-    let writing: Promise<void> | undefined
+    let bytes: number
     try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        // One is written while the next is hashed.
-        hash.update(chunk)
-        await writing
-        bytes += chunk.length
-        const upTo = bytes
-        writing = writeAll(file, chunk).then(() => behind.written(upTo))
-        // Whether it could be written is asked when the next one comes.
-        writing.catch(() => {})
-      }
-      await writing
+      bytes = await writeBody(file, body as AsyncIterable<Buffer>, {
+        onChunk: (chunk) => hash.update(chunk),
+        onWritten: behind.written,
+      })
       await file.sync()
     } finally {
-      await writing?.catch(() => {})
       await file.close()
     }
     const sha256 = hash.digest('hex')
@@ -61,12 +53,6 @@ export async function writePartial(store: string, target: string, body: Readable
     body.destroy()
     await unlink(partial).catch(() => {})
     throw error
-  }
-}
-
-async function writeAll(file: Awaited<ReturnType<typeof open>>, chunk: Buffer): Promise<void> {
-  for (let offset = 0; offset < chunk.length; ) {
-    offset += (await file.write(chunk, offset, chunk.length - offset)).bytesWritten
   }
 }
 
