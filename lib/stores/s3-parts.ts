@@ -7,7 +7,8 @@ export interface Part {
   number: number
   last: boolean
   content: Buffer
-  sha256: Buffer
+  /** Lower-case hex. */
+  sha256: string
   /** Gives the memory back; `content` must not be used after. */
   release(): void
 }
@@ -34,7 +35,7 @@ export async function* partsOf(
   function cut(last: boolean): Part {
     const memory = buffer
     const content = memory.subarray(0, filled)
-    const sha256 = hash.digest()
+    const sha256 = hash.digest('hex')
     buffer = nothing
     filled = 0
     number += 1

@@ -1,4 +1,5 @@
-import { createHash, randomInt } from 'node:crypto'
+import { randomInt } from 'node:crypto'
+import { sha256Of } from '../digest.ts'
 import type { Connection } from './s3-client.ts'
 import { lookUp } from './s3-lookup.ts'
 import { read } from './s3-read.ts'
@@ -8,7 +9,8 @@ import { type Receipt, StoreError } from './store.ts'
 export interface SentPart {
   number: number
   bytes: number
-  sha256: Buffer
+  /** Lower-case hex. */
+  sha256: string
   etag: string
 }
 
@@ -24,8 +26,8 @@ export async function readBack(
 ): Promise<void> {
   const { key, bytes, sha256 } = sent
   if (bytes <= wholeUpTo) {
-    const stored = await digest(connection, key)
-    if (!stored.equals(Buffer.from(sha256, 'hex'))) throw mismatch(connection, key, 'another content')
+    const stored = await sha256Of(await read(connection, key))
+    if (stored !== sha256) throw mismatch(connection, key, 'another content')
     return
   }
   const found = await lookUp(connection, key)
@@ -48,16 +50,10 @@ export async function firstDifference(
   const partBytes = ordered[0]?.bytes ?? 0
   for (const part of sample(ordered, Math.max(3, Math.floor(about / partBytes)))) {
     const start = (part.number - 1) * partBytes
-    const stored = await digest(connection, key, start, start + part.bytes)
-    if (!stored.equals(part.sha256)) return part.number
+    const stored = await sha256Of(await read(connection, key, start, start + part.bytes))
+    if (stored !== part.sha256) return part.number
   }
   return undefined
-}
-
-async function digest(connection: Connection, key: string, from?: number, to?: number): Promise<Buffer> {
-  const hash = createHash('sha256')
-  for await (const chunk of await read(connection, key, from, to)) hash.update(chunk)
-  return hash.digest()
 }
 
 /** The first, the last, and random ones between, in order. */

@@ -155,7 +155,7 @@ export async function sendPart(
         ContentMD5: md5,
       })
       // The SDK would make the same digest once more.
-      setHeader(command, 'x-amz-content-sha256', part.sha256.toString('hex'))
+      setHeader(command, 'x-amz-content-sha256', part.sha256)
       return client.send(command, { abortSignal: signal })
     },
     signal,

@@ -47,11 +47,11 @@ async function nearAndFar(
   const line = await openLink(server.endpoint, link)
   const tables: Table[] = []
   try {
-    for (const [part, endpoint, where] of [
-      [1, server.endpoint, 'on the same machine'],
-      [1, line.endpoint, linkInWords],
+    for (const [endpoint, where] of [
+      [server.endpoint, 'on the same machine'],
+      [line.endpoint, linkInWords],
     ] as const) {
-      const bytes = Math.round((gigabytes * 1e9 * part) / count)
+      const bytes = Math.round((gigabytes * 1e9) / count)
       const models = (root: string) => path.join(root, 'mnt/sfs/models')
       const site = openSite(path.join(folder, name), (_, root) => {
         for (let index = 0; index < count; index++)

@@ -1,5 +1,6 @@
 import { CreateBucketCommand, DeleteBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { buckets } from '../../../lib/inventory.ts'
+import { setHeader } from '../../../lib/stores/s3-header.ts'
 import { ownerOf } from '../../real/buckets.ts'
 import { type RealS3, realS3Servers } from '../../servers/real-s3.ts'
 import type { Weight } from './race.ts'
@@ -49,14 +50,7 @@ export async function startObjectServer() {
     /** Away with a bucket and all that lies in it. */
     async drop(bucket: string): Promise<void> {
       const command = new DeleteBucketCommand({ Bucket: bucket })
-      command.middlewareStack.add(
-        (next) => (args) => {
-          const { headers } = args.request as { headers: Record<string, string> }
-          headers['x-minio-force-delete'] = 'true'
-          return next(args)
-        },
-        { step: 'build', name: 'withAllThatLiesInIt' },
-      )
+      setHeader(command, 'x-minio-force-delete', 'true')
       await client.send(command)
     },
 
