@@ -8,6 +8,7 @@ import { mendPairs, type Place, placeFor } from './place.ts'
 import type { Job, Plan, Target } from './plan.ts'
 import { makeRecord } from './record.ts'
 import type { StoreOutcome } from './report.ts'
+import { type Digests, makeDigests } from './stores/digests.ts'
 import { type AppendOnlyStore, KeyExists, type Receipt, Rotten, rotates, StoreError } from './stores/store.ts'
 
 /** One item on its way into its stores. */
@@ -128,9 +129,10 @@ async function capture(
       pending.map((writing) => (bytes: number) => admit(run, writing, bytes)),
       run.onBytes,
     )
+    const digests = makeDigests()
     const endings = await Promise.allSettled(
       pending.map((writing, index) =>
-        write(run, writing, bodies[index] as Readable, survey.fingerprint, stream),
+        write(run, writing, bodies[index] as Readable, digests, survey.fingerprint, stream),
       ),
     )
     const changed = stream.body.errored instanceof ChangedWhileRead
@@ -164,6 +166,7 @@ async function write(
   run: ItemRun,
   { store, place }: Writing,
   body: Readable,
+  digests: Digests,
   fingerprint: string,
   stream: Stream,
 ): Promise<Receipt> {
@@ -181,8 +184,10 @@ async function write(
       changed: stream.changed,
     })
   if (rotates(store))
-    return place.over ? store.replace(place.key, body, record) : store.createPair(place.key, body, record)
-  const receipt = await store.create(place.key, body)
+    return place.over
+      ? store.replace(place.key, body, record, digests)
+      : store.createPair(place.key, body, record, digests)
+  const receipt = await store.create(place.key, body, digests)
   try {
     await store.create(recordName(place.key), Readable.from([Buffer.from(record(receipt))]))
   } catch (error) {

@@ -9,6 +9,7 @@ import type { Job, Plan, Target } from './plan.ts'
 import { printable } from './printable.ts'
 import { makeRecord } from './record.ts'
 import type { FileOutcome, StoreOutcome } from './report.ts'
+import { makeDigests } from './stores/digests.ts'
 import type { S3Store } from './stores/s3.ts'
 import { lanes } from './stores/s3-lanes.ts'
 import type { Receipt } from './stores/store.ts'
@@ -139,6 +140,7 @@ function send(run: ModelsRun, model: Model, shelves: Shelf[]): Record<'read' | '
     readModel(run.host, run.source, model),
     shelves.map(() => () => {}),
   )
+  const digests = makeDigests()
   const read = Promise.all(bodies.map((body) => new Promise((resolve) => body.once('close', resolve))))
   const stored = Promise.all(
     shelves.map(async (shelf, index) => {
@@ -149,7 +151,7 @@ function send(run: ModelsRun, model: Model, shelves: Shelf[]): Record<'read' | '
         const source = { bytes: model.bytes, open: () => body }
         // With several stores the bytes of each are counted once, by the first.
         const onBytes = index === 0 ? run.onBytes : () => {}
-        const receipt = await shelf.store.createFrom(key, source, { partBytes, onBytes })
+        const receipt = await shelf.store.createFrom(key, source, { partBytes, onBytes, digests })
         await shelf.store.create(recordName(key), Readable.from([Buffer.from(recordOf(run, receipt))]))
         outcome = { key, bytes: receipt.bytes, sha256: receipt.sha256, status: 'stored' }
       } catch (error) {

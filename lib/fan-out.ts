@@ -48,7 +48,9 @@ class Branch {
     readonly stallSeconds: number,
   ) {
     this.body = new Readable({
-      highWaterMark: 4 * 2 ** 20,
+      // Each chunk is handed on as it is: those that wait are not put together, which would copy them.
+      objectMode: true,
+      highWaterMark: 4,
       read: () => this.#wake(),
       destroy: (error, done) => {
         this.#wake()

@@ -23,7 +23,8 @@ export function scriptStream(
 
   const stream = new Readable({
     // So much is read ahead, so that the script goes on while a store is slow for a moment.
-    highWaterMark: 4 * 2 ** 20,
+    objectMode: true,
+    highWaterMark: 4,
     read() {
       wanted = true
       pump()

@@ -52,7 +52,7 @@ export function directoryStore(options: DirectoryOptions): AppendOnlyStore {
       return readPastCache(file)
     },
 
-    async create(key, body) {
+    async create(key, body, digests) {
       const target = keyPath(root, key)
       body.once('error', () => {})
       try {
@@ -60,7 +60,7 @@ export function directoryStore(options: DirectoryOptions): AppendOnlyStore {
         const folder = path.dirname(target)
         if (!cleaned.has(folder)) await cleanPartials(folder)
         cleaned.add(folder)
-        const { path: partial, bytes, sha256 } = await writePartial(name, target, body)
+        const { path: partial, bytes, sha256 } = await writePartial(name, target, body, digests)
         if (!(await commitNew(partial, target))) {
           await unlink(partial)
           throw new KeyExists(name, key)

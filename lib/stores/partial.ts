@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { constants, existsSync } from 'node:fs'
 import { link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { isAlive, startTime } from '../owner.ts'
+import { type Digests, makeDigests } from './digests.ts'
 import { readBehind } from './read-back.ts'
 import { StoreError } from './store.ts'
 import { writeBody } from './write-body.ts'
@@ -20,7 +20,12 @@ export interface Partial {
  * Writes `body` to a hidden partial beside `target`, forces it to the disk, reads it back past the page cache, as it is written, and
  * compares. Whatever fails, no partial is left and the error is thrown.
  */
-export async function writePartial(store: string, target: string, body: Readable): Promise<Partial> {
+export async function writePartial(
+  store: string,
+  target: string,
+  body: Readable,
+  digests: Digests = makeDigests(),
+): Promise<Partial> {
   const partial = path.join(path.dirname(target), partialName(path.basename(target)))
   // What breaks the body before it is read is thrown when it is read.
   body.once('error', () => {})
@@ -28,18 +33,17 @@ export async function writePartial(store: string, target: string, body: Readable
   try {
     await mkdir(path.dirname(target), { recursive: true, mode: 0o700 })
     const file = await open(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
-    const hash = createHash('sha256')
     let bytes: number
     try {
       bytes = await writeBody(file, body as AsyncIterable<Buffer>, {
-        onChunk: (chunk) => hash.update(chunk),
+        onChunk: (chunk, at) => digests.add(at, chunk),
         onWritten: behind.written,
       })
       await file.sync()
     } finally {
       await file.close()
     }
-    const sha256 = hash.digest('hex')
+    const sha256 = digests.whole()
     const stored = await behind.finish()
     if (stored.bytes !== bytes || stored.sha256 !== sha256) {
       throw new StoreError(

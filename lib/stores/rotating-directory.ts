@@ -1,11 +1,13 @@
 import { link, unlink } from 'node:fs/promises'
 import path from 'node:path'
+import type { Readable } from 'node:stream'
 import { readRecord } from '../record.ts'
+import type { Digests } from './digests.ts'
 import { type DirectoryOptions, directoryStore, inWords, keyPath } from './directory.ts'
 import { mendPair, placePair } from './pair.ts'
 import { commitNew, commitOver, syncFolder, writePartial } from './partial.ts'
 import { digestPastCache } from './read-back.ts'
-import { KeyExists, type RotatingStore, Rotten } from './store.ts'
+import { KeyExists, type RecordOf, type RotatingStore, Rotten } from './store.ts'
 
 /** The SFS cache: a folder in which an archive may be replaced by its newer self, and removed by rotation. */
 export function rotatingDirectoryStore(options: DirectoryOptions): RotatingStore {
@@ -15,13 +17,14 @@ export function rotatingDirectoryStore(options: DirectoryOptions): RotatingStore
   /** Writes the archive aside, then lets `commit` give it its name, with its record around that. */
   async function write(
     key: string,
-    body: Parameters<RotatingStore['replace']>[1],
-    record: Parameters<RotatingStore['replace']>[2],
+    body: Readable,
+    record: RecordOf,
+    digests: Digests | undefined,
     commit: (partial: string, target: string) => Promise<void>,
   ) {
     const target = keyPath(root, key)
     try {
-      const { path: partial, bytes, sha256 } = await writePartial(name, target, body)
+      const { path: partial, bytes, sha256 } = await writePartial(name, target, body, digests)
       const receipt = { key, bytes, sha256 }
       try {
         await placePair(name, target, record(receipt), () => commit(partial, target))
@@ -38,10 +41,10 @@ export function rotatingDirectoryStore(options: DirectoryOptions): RotatingStore
   return {
     ...directory,
 
-    replace: (key, body, record) => write(key, body, record, commitOver),
+    replace: (key, body, record, digests) => write(key, body, record, digests, commitOver),
 
-    createPair: (key, body, record) =>
-      write(key, body, record, async (partial, target) => {
+    createPair: (key, body, record, digests) =>
+      write(key, body, record, digests, async (partial, target) => {
         if (!(await commitNew(partial, target))) throw new KeyExists(name, key)
       }),
 

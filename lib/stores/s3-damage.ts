@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import type { Connection } from './s3-client.ts'
 import { probeFolder } from './s3-condition.ts'
 import { S3Failure } from './s3-failure.ts'
-import { setHeader } from './s3-header.ts'
+import { setHeader, signedDigest } from './s3-header.ts'
 import { lookUp } from './s3-lookup.ts'
 
 /**
- * Whether the server refuses content that is not what was signed (x-amz-content-sha256), or not what the Content-MD5 says. A server that does not has
+ * Whether the server refuses content that is not what was signed (its SHA-256), or not what the Content-MD5 says. A server that does not has
  * stored the probe then: it is there ever after, and is the answer from then on. One request that stores nothing, where it does.
  */
 export async function refusesDamage(connection: Connection, by: 'signature' | 'md5'): Promise<boolean> {
@@ -27,7 +27,7 @@ export async function refusesDamage(connection: Connection, by: 'signature' | 'm
         ContentMD5: by === 'md5' ? other('md5').digest('base64') : undefined,
         IfNoneMatch: '*',
       })
-      if (by === 'signature') setHeader(command, 'x-amz-content-sha256', other('sha256').digest('hex'))
+      if (by === 'signature') setHeader(command, signedDigest, other('sha256').digest('hex'))
       return client.send(command)
     })
     return false

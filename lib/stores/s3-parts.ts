@@ -1,82 +1,71 @@
-import { createHash, type Hash } from 'node:crypto'
-import { PassThrough, pipeline, type Readable } from 'node:stream'
+import { PassThrough, pipeline, Readable } from 'node:stream'
+import type { Digests } from './digests.ts'
 
 /** One piece of a body: all parts of one upload have the same size, but for the last. */
 export interface Part {
   /** From 1 on. */
   number: number
   last: boolean
-  content: Buffer
+  bytes: number
+  /** The body's own buffers, which other stores may be sending too: nothing is copied, and nothing may be changed. */
+  pieces: readonly Buffer[]
   /** Lower-case hex. */
   sha256: string
-  /** Gives the memory back; `content` must not be used after. */
-  release(): void
 }
 
 /**
- * Cuts a body into parts, in order, and feeds `whole` with all of it. An empty body is one empty part. Memory is
- * bounded by the parts that are not yet released: whoever wants fewer of them asks for the next one later.
+ * Cuts a body into parts, in order, and adds all of it to `digests`. An empty body is one empty part. Memory is
+ * bounded by the parts that are not yet let go: whoever wants fewer of them asks for the next one later.
  */
 export async function* partsOf(
   body: Readable,
   partBytes: number,
-  whole: Hash,
+  digests: Digests,
   signal: AbortSignal,
 ): AsyncGenerator<Part, undefined> {
   // A body that is silent cannot always be ended at once; what is read here can.
-  const bytes = pipeline(body, new PassThrough({ highWaterMark: 2 ** 20 }), () => {})
-  const stop = () => bytes.destroy(signal.reason)
+  const chunks = pipeline(body, new PassThrough({ objectMode: true, highWaterMark: 1 }), () => {})
+  const stop = () => chunks.destroy(signal.reason)
   signal.addEventListener('abort', stop, { once: true })
-  let buffer = take(partBytes)
-  let filled = 0
+  let pieces: Buffer[] = []
+  let [start, position] = [0, 0]
   let number = 0
-  let hash = createHash('sha256')
 
   function cut(last: boolean): Part {
-    const memory = buffer
-    const content = memory.subarray(0, filled)
-    const sha256 = hash.digest('hex')
-    buffer = nothing
-    filled = 0
-    number += 1
-    hash = createHash('sha256')
-    return { number, last, content, sha256, release: () => give(memory) }
+    const part = {
+      number: ++number,
+      last,
+      bytes: position - start,
+      pieces,
+      sha256: digests.part(start, pieces),
+    }
+    pieces = []
+    start = position
+    return part
   }
 
   try {
-    for await (const chunk of bytes as AsyncIterable<Buffer>) {
-      whole.update(chunk)
+    for await (const chunk of chunks as AsyncIterable<Buffer>) {
+      digests.add(position, chunk)
       for (let taken = 0; taken < chunk.length; ) {
         // Cut only when more comes, so that the last part is known to be the last.
-        if (filled === partBytes) {
-          yield cut(false)
-          buffer = take(partBytes)
-        }
-        const piece = chunk.subarray(taken, taken + partBytes - filled)
-        piece.copy(buffer, filled)
-        hash.update(piece)
-        filled += piece.length
+        if (position - start === partBytes) yield cut(false)
+        const piece = chunk.subarray(taken, taken + partBytes - (position - start))
+        pieces.push(piece)
+        position += piece.length
         taken += piece.length
       }
     }
     yield cut(true)
   } finally {
     signal.removeEventListener('abort', stop)
-    if (buffer !== nothing) give(buffer)
   }
 }
 
-const nothing = Buffer.alloc(0)
-
-/** Buffers of parts that are done, by size, for the next part of whichever upload. */
-const spare = new Map<number, Buffer[]>()
-
-function take(bytes: number): Buffer {
-  return spare.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes)
-}
-
-function give(buffer: Buffer): void {
-  const buffers = spare.get(buffer.length) ?? []
-  buffers.push(buffer)
-  spare.set(buffer.length, buffers)
+/** The content of a part, for one request. */
+export function bodyOf({ pieces }: Part): Readable {
+  const body = new Readable({ read() {} })
+  for (const piece of pieces) body.push(piece)
+  body.push(null)
+  return body
 }

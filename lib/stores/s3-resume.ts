@@ -1,6 +1,7 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { pipeline, type Readable, Transform } from 'node:stream'
 import type { ListMultipartUploadsOutput } from '@aws-sdk/client-s3'
+import type { Digests } from './digests.ts'
 import type { Connection } from './s3-client.ts'
 import { S3Failure } from './s3-failure.ts'
 import { lanes } from './s3-lanes.ts'
@@ -29,6 +30,8 @@ export interface ResumeOptions {
   /** Given the bytes of each part that is now on the server: `sent` by this call, or `found` there and equal. */
   onBytes?(bytes: number, how: 'sent' | 'found'): void
   metadata?: Record<string, string>
+  /** Where other stores take in the same content meanwhile. */
+  digests?: Digests
   /** In the place of the store's own. */
   partBytes?: number
 }
@@ -41,6 +44,7 @@ export async function resumeUpload(
   connection: Connection,
   key: string,
   source: Source,
+  digests: Digests,
   options: UploadOptions & ResumeOptions,
 ): Promise<Receipt> {
   const partBytes = fittingPart(source.bytes, options.partBytes)
@@ -51,8 +55,7 @@ export async function resumeUpload(
 
   const refuses = await options.refusesDamage()
   const jobs = lanes(options.concurrency)
-  const whole = createHash('sha256')
-  const parts = partsOf(await contentOf(source, key), partBytes, whole, jobs.signal)
+  const parts = partsOf(await contentOf(source, key), partBytes, digests, jobs.signal)
   const sent: SentPart[] = []
   try {
     for await (const part of parts) {
@@ -62,8 +65,7 @@ export async function resumeUpload(
         sent.push(
           found ? asSent(there, part) : await sendPart(connection, key, uploadId, part, refuses, jobs.signal),
         )
-        options.onBytes?.(part.content.length, found ? 'found' : 'sent')
-        part.release()
+        options.onBytes?.(part.bytes, found ? 'found' : 'sent')
       })
     }
     await jobs.done()
@@ -79,7 +81,7 @@ export async function resumeUpload(
       object.bytes === source.bytes &&
       (await firstDifference(connection, key, sent, options.readBackBytes)) === undefined)
   await completeUpload(connection, key, uploadId, sent, isOurs)
-  const receipt = { key, bytes: source.bytes, sha256: whole.digest('hex') }
+  const receipt = { key, bytes: source.bytes, sha256: digests.whole() }
   await readBack(connection, receipt, sent, options.readBackBytes)
   return receipt
 }
@@ -189,7 +191,7 @@ async function listParts(
 
 /** The ETag of a part is the MD5 of its content, on R2 and on most servers; where it is not, the part is sent again. */
 function isEqual(there: ListedPart, part: Part): boolean {
-  return there.bytes === part.content.length && there.etag.replaceAll('"', '') === md5Of(part).toString('hex')
+  return there.bytes === part.bytes && there.etag.replaceAll('"', '') === md5Of(part).toString('hex')
 }
 
 function asSent(there: ListedPart, part: Part): SentPart {

@@ -1,12 +1,13 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
+import { type Digests, digest } from './digests.ts'
 import type { Connection, S3 } from './s3-client.ts'
 import { commit } from './s3-commit.ts'
 import { S3Failure } from './s3-failure.ts'
-import { setHeader } from './s3-header.ts'
+import { setHeader, signedDigest } from './s3-header.ts'
 import { lanes } from './s3-lanes.ts'
 import { type Found, lookUp } from './s3-lookup.ts'
-import { type Part, partsOf } from './s3-parts.ts'
+import { bodyOf, type Part, partsOf } from './s3-parts.ts'
 import { readBack, type SentPart } from './s3-read-back.ts'
 import { KeyExists, type Receipt, StoreError } from './store.ts'
 
@@ -34,22 +35,21 @@ export async function upload(
   connection: Connection,
   key: string,
   body: Readable,
+  digests: Digests,
   options: UploadOptions & { metadata: Record<string, string> },
 ): Promise<Receipt> {
   const runId = randomUUID()
   const metadata = { ...options.metadata, [runIdKey]: runId }
   const isOurs = (found: Found) => found.metadata[runIdKey] === runId
   const jobs = lanes(options.concurrency)
-  const whole = createHash('sha256')
-  const parts = partsOf(body, options.partBytes, whole, jobs.signal)
+  const parts = partsOf(body, options.partBytes, digests, jobs.signal)
 
   const { value: first } = await parts.next()
   if (first === undefined) throw new StoreError(`${connection.name}: ${key} has no content`)
   if (first.last) {
-    const sha256 = whole.digest('hex')
+    const { bytes, sha256 } = first
     await putObject(connection, key, first, { ...metadata, sha256 }, isOurs)
-    const receipt = { key, bytes: first.content.length, sha256 }
-    first.release()
+    const receipt = { key, bytes, sha256 }
     await readBack(connection, receipt, [], options.readBackBytes)
     return receipt
   }
@@ -62,7 +62,6 @@ export async function upload(
       if (part.number > mostParts) throw tooManyParts(connection, key, options.partBytes)
       await jobs.add(async () => {
         sent.push(await sendPart(connection, key, uploadId, part, refuses, jobs.signal))
-        part.release()
       })
     }
     await jobs.done()
@@ -70,7 +69,7 @@ export async function upload(
     await jobs.cancel(error)
     throw error
   }
-  const receipt = { key, bytes: sent.reduce((sum, part) => sum + part.bytes, 0), sha256: whole.digest('hex') }
+  const receipt = { key, bytes: sent.reduce((sum, part) => sum + part.bytes, 0), sha256: digests.whole() }
   await completeUpload(connection, key, uploadId, sent, isOurs)
   await readBack(connection, receipt, sent, options.readBackBytes)
   return receipt
@@ -84,18 +83,20 @@ async function putObject(
   metadata: Record<string, string>,
   isOurs: (found: Found) => boolean,
 ): Promise<void> {
-  const ask = ({ client, sdk }: S3) =>
-    client.send(
-      new sdk.PutObjectCommand({
-        Bucket: connection.bucket,
-        Key: connection.path(key),
-        Body: part.content,
-        ContentLength: part.content.length,
-        ContentMD5: md5Of(part).toString('base64'),
-        IfNoneMatch: '*',
-        Metadata: metadata,
-      }),
-    )
+  const md5 = md5Of(part).toString('base64')
+  const ask = ({ client, sdk }: S3) => {
+    const command = new sdk.PutObjectCommand({
+      Bucket: connection.bucket,
+      Key: connection.path(key),
+      Body: bodyOf(part),
+      ContentLength: part.bytes,
+      ContentMD5: md5,
+      IfNoneMatch: '*',
+      Metadata: metadata,
+    })
+    setHeader(command, signedDigest, part.sha256)
+    return client.send(command)
+  }
   await commit(connection, key, ask, isOurs)
 }
 
@@ -150,26 +151,25 @@ export async function sendPart(
         Key: connection.path(key),
         UploadId: uploadId,
         PartNumber: part.number,
-        Body: part.content,
-        ContentLength: part.content.length,
+        Body: bodyOf(part),
+        ContentLength: part.bytes,
         ContentMD5: md5,
       })
-      // The SDK would make the same digest once more.
-      setHeader(command, 'x-amz-content-sha256', part.sha256)
+      setHeader(command, signedDigest, part.sha256)
       return client.send(command, { abortSignal: signal })
     },
     signal,
   )
   return {
     number: part.number,
-    bytes: part.content.length,
+    bytes: part.bytes,
     sha256: part.sha256,
     etag: answer.ETag ?? '',
   }
 }
 
-export function md5Of({ content }: Part): Buffer {
-  return createHash('md5').update(content).digest()
+export function md5Of({ pieces }: Part): Buffer {
+  return digest('md5', pieces)
 }
 
 /** The key is looked up once more before: while a large body was on its way, somebody else may have taken it. */

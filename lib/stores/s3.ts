@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { type Digests, makeDigests } from './digests.ts'
 import { connect, type S3Access } from './s3-client.ts'
 import { honoursConditions, probeFolder } from './s3-condition.ts'
 import { refusesDamage } from './s3-damage.ts'
@@ -50,12 +51,12 @@ export function s3Store(options: S3Options): S3Store {
     if ((await lookUp(connection, key)) !== undefined) throw new KeyExists(connection.name, key)
   }
 
-  async function create(key: string, body: Readable, metadata = {}): Promise<Receipt> {
+  async function create(key: string, body: Readable, digests: Digests, metadata = {}): Promise<Receipt> {
     // What breaks the body before it is read is thrown when it is read.
     body.once('error', () => {})
     try {
       await mayCreate(key)
-      return await upload(connection, key, body, { ...uploads, metadata })
+      return await upload(connection, key, body, digests, { ...uploads, metadata })
     } catch (error) {
       body.destroy()
       throw error
@@ -94,16 +95,17 @@ export function s3Store(options: S3Options): S3Store {
 
     openPastCache: (key) => read(connection, key),
 
-    create: (key, body) => create(key, body),
+    create: (key, body, digests = makeDigests()) => create(key, body, digests),
 
     async createFrom(key, source, resume = {}) {
+      const { digests = makeDigests(), metadata, onBytes } = resume
       if (source.bytes <= partBytes) {
-        const receipt = await create(key, await contentOf(source, key), resume.metadata)
-        resume.onBytes?.(receipt.bytes, 'sent')
+        const receipt = await create(key, await contentOf(source, key), digests, metadata)
+        onBytes?.(receipt.bytes, 'sent')
         return receipt
       }
       await mayCreate(key)
-      return resumeUpload(connection, key, source, { ...uploads, ...resume })
+      return resumeUpload(connection, key, source, digests, { ...uploads, ...resume })
     },
 
     async isOwn(key) {

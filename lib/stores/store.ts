@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { Digests } from './digests.ts'
 
 /** One object or file in a store. `key` is relative to the store's root, with `/` between folders. */
 export interface Entry {
@@ -45,9 +46,12 @@ export interface AppendOnlyStore {
   open(key: string, from?: number): Promise<Readable>
   /** The whole content as it rests there now, not as this machine's memory still has it. Throws NoSuchKey. */
   openPastCache(key: string): Promise<Readable>
-  /** Throws KeyExists when the key is taken, whether before or while the body was sent. */
-  create(key: string, body: Readable): Promise<Receipt>
+  /** Throws KeyExists when the key is taken, whether before or while the body was sent. `digests`: where other stores take in the same content meanwhile. */
+  create(key: string, body: Readable, digests?: Digests): Promise<Receipt>
 }
+
+/** The text of the record of what was stored. */
+export type RecordOf = (receipt: Receipt) => string
 
 /** The SFS cache, and nothing else. */
 export interface RotatingStore extends AppendOnlyStore {
@@ -55,9 +59,9 @@ export interface RotatingStore extends AppendOnlyStore {
    * Puts new content in the place of the archive `key`, and `record(receipt)` in the place of its record, so that
    * at every moment at most one record fits the archive that is there.
    */
-  replace(key: string, body: Readable, record: (receipt: Receipt) => string): Promise<Receipt>
+  replace(key: string, body: Readable, record: RecordOf, digests?: Digests): Promise<Receipt>
   /** The same for an archive that is not there yet. Throws KeyExists. */
-  createPair(key: string, body: Readable, record: (receipt: Receipt) => string): Promise<Receipt>
+  createPair(key: string, body: Readable, record: RecordOf, digests?: Digests): Promise<Receipt>
   /**
    * Gives the archive `from` the further name `to`, with a record of its own, sharing the bytes where links work. It is read back first: throws Rotten when it
    * is not what the record says. Throws KeyExists.

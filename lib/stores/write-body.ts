@@ -6,8 +6,8 @@ const batchBytes = 2 ** 20
 export interface WriteOptions {
   /** Where in the file to begin, in bytes. */
   at?: number
-  /** Given each piece as it comes, before it is written. */
-  onChunk(chunk: Buffer): void
+  /** Given each piece as it comes, and where in the file it begins, before it is written. */
+  onChunk(chunk: Buffer, at: number): void
   /** Given the offset up to which everything is written. */
   onWritten?(upTo: number): void
 }
@@ -39,7 +39,7 @@ export async function writeBody(
 
   try {
     for await (const chunk of body) {
-      onChunk(chunk)
+      onChunk(chunk, end)
       batch.push(chunk)
       end += chunk.length
       if (end - started >= batchBytes) await flush()
