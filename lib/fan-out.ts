@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { share } from './blocks.ts'
 
 /** What a branch is asked when the source has ended: it throws where the content must not be stored there. */
 export type Admit = (bytes: number) => void
@@ -29,6 +30,7 @@ async function pump(source: Readable, branches: Branch[], onBytes: (bytes: numbe
       onBytes(chunk.length)
       const open = branches.filter((branch) => !branch.body.destroyed)
       if (open.length === 0) break
+      share(chunk, open.length - 1)
       const waits = open.map((branch) => branch.offer(chunk)).filter((wait) => wait !== undefined)
       if (waits.length > 0) await Promise.all(waits)
     }

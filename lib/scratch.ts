@@ -3,7 +3,12 @@ import path from 'node:path'
 import { isAlive, startTime } from './owner.ts'
 
 /** What a scratch folder is for: it begins the folder's name. */
-type Purpose = '.comfyume-restore' | 'comfyume-credentials' | 'comfyume-drill' | 'comfyume-ssh'
+type Purpose =
+  | '.comfyume-restore'
+  | 'comfyume-credentials'
+  | 'comfyume-drill'
+  | 'comfyume-output'
+  | 'comfyume-ssh'
 
 /** Calls `use` with a new folder in `parent` that only this user can read; it is gone afterwards. What killed runs left there goes before. */
 export async function withScratch<T>(

@@ -1,16 +1,17 @@
+import { takeBlock } from '../blocks.ts'
 import type { Command } from './script.ts'
 
 /** Room for the end mark with the exit codes of some two hundred processes. */
 const TAIL = 1024
-/** What a script prints is handed on in pieces of about this size: what hashes, writes and sends them has few of them. */
-const BLOCK = 2 ** 20
 /** How much of what came before the begin mark is kept for a message. */
 const BANNER = 4096
 
 /** Takes a script's standard output apart as it comes: what a login shell printed before, the bytes, the exit codes. */
 export interface Frame {
-  /** Bytes that are certainly the script's own, in their order; often none, for they are gathered. */
-  push(chunk: Buffer): Buffer[]
+  /** Where the next bytes belong. There is room for one at least. */
+  room(): Buffer
+  /** To be called when so many bytes were put there. Returns bytes that are certainly the script's own, in their order; often none, for they are gathered. */
+  filled(count: number): Buffer[]
   /** To be called when nothing more comes. Without `exitCodes` the script was cut off, and `rest` is worth nothing. */
   finish(): { rest: Buffer; exitCodes?: number[] }
   /** Whether the script itself has begun. */
@@ -21,41 +22,32 @@ export interface Frame {
 
 export function frame({ begin, end }: Pick<Command, 'begin' | 'end'>): Frame {
   let begun = false
-  let banner: Buffer = Buffer.alloc(0)
-  let block: Buffer = Buffer.alloc(0)
+  let block = takeBlock()
   let filled = 0
 
-  function gather(bytes: Buffer): Buffer[] {
-    const full: Buffer[] = []
-    for (let taken = 0; taken < bytes.length; ) {
-      const copied = bytes.copy(block, filled, taken)
-      taken += copied
-      filled += copied
-      if (filled < block.length) continue
-      const last = block
-      const sure = filled - TAIL
-      full.push(last.subarray(0, sure))
-      block = Buffer.allocUnsafeSlow(BLOCK)
-      filled = last.copy(block, 0, sure)
-    }
-    return full
+  /** Looks for the begin mark, and lets go what comes before it. */
+  function lookForBegin(newBytes: number): void {
+    const at = block.subarray(0, filled).indexOf(begin, Math.max(0, filled - newBytes - begin.length))
+    begun = at !== -1
+    const from = begun ? at + begin.length : Math.max(0, filled - BANNER)
+    block.copyWithin(0, from, filled)
+    filled -= from
   }
 
   return {
-    push(chunk) {
-      if (begun) return gather(chunk)
-      banner = Buffer.concat([banner, chunk])
-      const at = banner.indexOf(begin)
-      if (at === -1) {
-        banner = banner.subarray(-BANNER)
-        return []
-      }
-      begun = true
-      block = Buffer.allocUnsafeSlow(BLOCK)
-      return gather(banner.subarray(at + begin.length))
+    room: () => block.subarray(filled),
+    filled(count) {
+      filled += count
+      if (!begun) lookForBegin(count)
+      if (filled < block.length) return []
+      const full = block
+      const sure = filled - TAIL
+      block = takeBlock()
+      filled = full.copy(block, 0, sure)
+      return [full.subarray(0, sure)]
     },
     finish() {
-      const held = begun ? block.subarray(0, filled) : banner
+      const held = block.subarray(0, filled)
       const at = begun ? held.lastIndexOf(end) : -1
       if (at === -1) return { rest: held }
       const codes = /^((?: \d+)+)\n$/.exec(held.toString('latin1', at + end.length))?.[1]
@@ -63,6 +55,17 @@ export function frame({ begin, end }: Pick<Command, 'begin' | 'end'>): Frame {
       return { rest: held.subarray(0, at), exitCodes: codes.trim().split(' ').map(Number) }
     },
     begun: () => begun,
-    banner: () => (begun ? '' : banner.toString().trim()),
+    banner: () => (begun ? '' : block.toString('utf8', 0, filled).trim()),
   }
+}
+
+/** Puts bytes into a frame that lie elsewhere already. */
+export function pour(chunk: Buffer, into: Frame): Buffer[] {
+  const sure: Buffer[] = []
+  for (let taken = 0; taken < chunk.length; ) {
+    const copied = chunk.copy(into.room(), 0, taken)
+    taken += copied
+    sure.push(...into.filled(copied))
+  }
+  return sure
 }

@@ -4,7 +4,7 @@ import { userInfo } from 'node:os'
 import { childEnvironment } from './environment.ts'
 import { type Host, HostError } from './host.ts'
 import { SUDO, sudoAdvice } from './sudo.ts'
-import { hostBy, type Lost, type Way } from './way.ts'
+import { type Child, hostBy, type Lost, type Way } from './way.ts'
 
 /** This machine. With `sudo`, scripts run as root through `sudo -n`; else as the user who runs this. */
 export function localHost({
@@ -18,16 +18,16 @@ export function localHost({
 }): Host {
   const way: Way = {
     name,
-    async start({ argv }) {
+    async start({ argv }, stdout) {
       const [file = '', ...args] = sudo ? [...SUDO, ...argv] : argv
       try {
         const child = spawn(file, args, {
           detached: true,
           env: childEnvironment(),
-          stdio: ['pipe', 'pipe', 'pipe'],
+          stdio: ['pipe', stdout, 'pipe'],
         })
         await once(child, 'spawn')
-        return child
+        return child as Child
       } catch (error) {
         throw notStarted(name, file, error as NodeJS.ErrnoException)
       }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
@@ -11,7 +11,6 @@ import { errorLines } from './lines.ts'
 import { shellLine } from './script.ts'
 import type { SshOptions } from './ssh.ts'
 import { sshFailure } from './ssh-failure.ts'
-import type { Child } from './way.ts'
 
 /** What the shared connection's socket is, and who we are at its far end. */
 export interface FarEnd {
@@ -27,7 +26,7 @@ export interface FarEnd {
 export function sshConnection(options: SshOptions) {
   const { greetingSeconds: greeting = 60 } = options
   let folder: Promise<string> | undefined
-  let master: Child | undefined
+  let master: ChildProcessWithoutNullStreams | undefined
   let farEnd: Promise<FarEnd> | undefined
   let made = 0
 
@@ -115,7 +114,12 @@ function privateFolder(): Promise<string> {
 const WHO = `printf '\\n%s %s %s %s\\n' "$1" "$(id -u)" "$(id -un)" "$(command -v bash)"; exec cat`
 
 /** Waits for the far end's line. Throws HostError when the connection ends before it. */
-async function whoAnswers(options: SshOptions, child: Child, socket: string, mark: string): Promise<FarEnd> {
+async function whoAnswers(
+  options: SshOptions,
+  child: ChildProcessWithoutNullStreams,
+  socket: string,
+  mark: string,
+): Promise<FarEnd> {
   const other = errorLines()
   child.stderr.on('data', (chunk) => other.push(chunk))
   const answer = new Promise<{ answered: string[] }>((found) => {

@@ -6,7 +6,7 @@ import { shellLine } from './script.ts'
 import { sshConnection, sshOptions } from './ssh-connection.ts'
 import { sshFailure } from './ssh-failure.ts'
 import { SUDO, sudoAdvice } from './sudo.ts'
-import { hostBy, type Lost, type Way } from './way.ts'
+import { type Child, hostBy, type Lost, type Way } from './way.ts'
 
 export interface SshOptions {
   name: string
@@ -36,7 +36,7 @@ export function sshHost(options: SshOptions): Host {
 
   const way: Way = {
     name,
-    async start({ argv }) {
+    async start({ argv }, stdout) {
       const far = await connection.open()
       user = far.user
       const line = shellLine(far.isRoot ? argv : [...SUDO, ...argv])
@@ -54,10 +54,10 @@ export function sshHost(options: SshOptions): Host {
         const child = spawn('ssh', args, {
           detached: true,
           env: childEnvironment(),
-          stdio: ['pipe', 'pipe', 'pipe'],
+          stdio: ['pipe', stdout, 'pipe'],
         })
         await once(child, 'spawn')
-        return child
+        return child as Child
       } catch (error) {
         throw new HostError(`${name}: ssh could not be started (${(error as Error).message})`, {
           cause: error,

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { frame } from './frame.ts'
 import { HostError, type Outcome, type RunOptions } from './host.ts'
 import { errorLines } from './lines.ts'
+import { directOutput, type pipedOutput } from './output.ts'
 import { wrapScript } from './script.ts'
 import type { Child, Way } from './way.ts'
 
@@ -13,24 +14,25 @@ export function scriptStream(
   args: string[],
   judge: (outcome: Outcome) => void,
   { timeout, onLine }: RunOptions = {},
+  makeOutput: typeof directOutput | typeof pipedOutput = directOutput,
 ): Readable {
   const command = wrapScript(script, args)
-  const output = frame(command)
+  const framed = frame(command)
   const errors = errorLines(onLine)
   let child: Child | undefined
-  let wanted = false
+  let stdout: Readable | undefined
   let closed = false
 
   const stream = new Readable({
-    // So much is read ahead, so that the script goes on while a store is slow for a moment.
+    // So many blocks are read ahead, so that the script goes on while a store is slow for a moment; as objects, for bytes that wait would be put together, which copies them.
     objectMode: true,
     highWaterMark: 4,
     read() {
-      wanted = true
-      pump()
+      stdout?.resume()
     },
     destroy(error, done) {
       clearTimeout(timer)
+      stdout?.destroy()
       if (child && !closed) kill(child)
       done(error)
     },
@@ -40,31 +42,40 @@ export function scriptStream(
   }
   const timer = timeout && setTimeout(() => fail(tooSlow(way.name, timeout)), timeout * 1000)
 
-  // Reads only what the consumer asked for: a child with unread output is not closed, and so never judged early.
-  const pump = () => {
-    while (wanted && child) {
-      const chunk: Buffer | null = child.stdout.read()
-      if (chunk === null) return
-      for (const bytes of output.push(chunk)) wanted = stream.push(bytes)
-    }
+  const take = (pieces: Buffer[]): boolean => {
+    let wanted = true
+    for (const bytes of pieces) wanted = stream.push(bytes)
+    return wanted
   }
 
   const follow = async () => {
-    const started = await way.start(command)
-    if (stream.destroyed) return kill(started)
+    const output = await makeOutput(framed, take)
+    const started = await way.start(command, output.stdout).catch((error) => {
+      output.abandon()
+      throw error
+    })
+    const printed = output.from(started)
+    if (stream.destroyed) {
+      printed.destroy()
+      return kill(started)
+    }
     child = started
+    stdout = printed
     // The far side may be gone before it took what was written; that it is gone shows in how the child ends.
     started.stdin.on('error', () => {})
-    started.stdout.on('readable', pump).on('error', fail)
+    printed.on('error', fail)
     started.stderr.on('data', (chunk) => attempt(() => errors.push(chunk), fail)).on('error', fail)
+    // Only what the consumer asked for is read, and only what is read comes to its end: nothing is judged before.
+    const readWhole = new Promise((resolve) => printed.once('close', resolve))
     const [code, signal] = await once(started, 'close')
+    await readWhole
     closed = true
     if (stream.destroyed) return
     const stderr = errors.finish()
-    const { rest, exitCodes } = output.finish()
+    const { rest, exitCodes } = framed.finish()
     if (!exitCodes) {
-      const said = `${stderr}${output.banner()}`.trim()
-      throw way.explain({ begun: output.begun(), code, signal, said })
+      const said = `${stderr}${framed.banner()}`.trim()
+      throw way.explain({ begun: framed.begun(), code, signal, said })
     }
     judge({ exitCodes, stderr })
     clearTimeout(timer)
@@ -85,7 +96,7 @@ function attempt(action: () => void, fail: (error: unknown) => void) {
 
 /** Closing the lifeline also reaches what this user may not signal (sudo) and what runs on another machine (ssh). */
 function kill(child: Child) {
-  for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy()
+  for (const stream of [child.stdin, child.stderr]) stream.destroy()
   try {
     if (child.pid) process.kill(-child.pid, 'SIGKILL')
   } catch {

@@ -1,10 +1,12 @@
 import type { ChildProcessByStdio } from 'node:child_process'
+import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { type Host, HostError, mostAnswer, type Outcome } from './host.ts'
+import { pipedOutput } from './output.ts'
 import type { Command } from './script.ts'
 import { scriptStream } from './stream.ts'
 
-export type Child = ChildProcessByStdio<Writable, Readable, Readable>
+export type Child = ChildProcessByStdio<Writable, Readable | null, Readable>
 
 /** What is known of a script whose end was not heard of. */
 export interface Lost {
@@ -19,8 +21,8 @@ export interface Lost {
 /** How one kind of host starts a command, and what it says when that command's end was not heard of. */
 export interface Way {
   name: string
-  /** Spawns in a process group of its own, with three pipes. Throws HostError when there is no way to the host. */
-  start(command: Command): Promise<Child>
+  /** Spawns in a process group of its own, with pipes but for the standard output that is given. Throws HostError when there is no way to the host. */
+  start(command: Command, stdout: Socket | 'pipe'): Promise<Child>
   explain(lost: Lost): HostError
   close(): Promise<void>
 }
@@ -38,7 +40,7 @@ export function hostBy(way: Way, root: string): Host {
       }
       const chunks: Buffer[] = []
       let bytes = 0
-      for await (const chunk of scriptStream(way, script, args, judge, options)) {
+      for await (const chunk of scriptStream(way, script, args, judge, options, pipedOutput)) {
         bytes += chunk.length
         if (bytes > mostAnswer) throw tooMuch(way.name)
         chunks.push(chunk)

@@ -42,6 +42,6 @@ export function digest(algorithm: 'sha256' | 'md5', pieces: readonly Buffer[]): 
   return hash.digest()
 }
 
-export function lengthOf(pieces: readonly Buffer[]): number {
+function lengthOf(pieces: readonly Buffer[]): number {
   return pieces.reduce((sum, { length }) => sum + length, 0)
 }

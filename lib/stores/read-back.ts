@@ -86,6 +86,7 @@ function directReader(file: string) {
   return {
     /** Where this ends is a multiple of the blocks, until it is the end of the file. */
     async readTo(end: number): Promise<void> {
+      if (closed) return
       opening ??= open(file, constants.O_RDONLY | constants.O_DIRECT)
       const handle = await opening
       // A direct read would do this too, but holds up the writer meanwhile.

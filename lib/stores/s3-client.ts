@@ -127,6 +127,9 @@ async function loadClients(access: S3Access, name: string, patience: Patience): 
   return { client, silent, sdk }
 }
 
+/** What fails is told here, in words of this software's own; the SDK would print something of it besides. */
+const silence = { debug() {}, info() {}, warn() {}, error() {} }
+
 function makeClient(sdk: S3['sdk'], access: S3Access, patience: Patience, idleMs: number): S3Client {
   const { accessKeyId, secretAccessKey, sessionToken } = access
   return new sdk.S3Client({
@@ -143,6 +146,7 @@ function makeClient(sdk: S3['sdk'], access: S3Access, patience: Patience, idleMs
     disableClockSkewCorrection: true,
     // The one who asks retries: after an uncertain answer the object must be looked up first.
     maxAttempts: 1,
+    logger: silence,
     // Nothing that the machine's own AWS configuration could change.
     defaultsMode: 'standard',
     useDualstackEndpoint: false,

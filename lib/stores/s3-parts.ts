@@ -1,4 +1,5 @@
 import { PassThrough, pipeline, Readable } from 'node:stream'
+import { share } from '../blocks.ts'
 import type { Digests } from './digests.ts'
 
 /** One piece of a body: all parts of one upload have the same size, but for the last. */
@@ -51,6 +52,7 @@ export async function* partsOf(
         // Cut only when more comes, so that the last part is known to be the last.
         if (position - start === partBytes) yield cut(false)
         const piece = chunk.subarray(taken, taken + partBytes - (position - start))
+        if (taken > 0) share(chunk, 1)
         pieces.push(piece)
         position += piece.length
         taken += piece.length

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { pipeline, type Readable, Transform } from 'node:stream'
 import type { ListMultipartUploadsOutput } from '@aws-sdk/client-s3'
+import { letGo } from '../blocks.ts'
 import type { Digests } from './digests.ts'
 import type { Connection } from './s3-client.ts'
 import { S3Failure } from './s3-failure.ts'
@@ -65,6 +66,7 @@ export async function resumeUpload(
         sent.push(
           found ? asSent(there, part) : await sendPart(connection, key, uploadId, part, refuses, jobs.signal),
         )
+        for (const piece of part.pieces) letGo(piece)
         options.onBytes?.(part.bytes, found ? 'found' : 'sent')
       })
     }

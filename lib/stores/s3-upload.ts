@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
+import { letGo } from '../blocks.ts'
 import { type Digests, digest } from './digests.ts'
 import type { Connection, S3 } from './s3-client.ts'
 import { commit } from './s3-commit.ts'
@@ -62,6 +63,7 @@ export async function upload(
       if (part.number > mostParts) throw tooManyParts(connection, key, options.partBytes)
       await jobs.add(async () => {
         sent.push(await sendPart(connection, key, uploadId, part, refuses, jobs.signal))
+        for (const piece of part.pieces) letGo(piece)
       })
     }
     await jobs.done()

@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
+import { letGo } from '../blocks.ts'
 
 /** So much is gathered before it is written: a network brings pieces of 64 KiB, each of which would be a call of its own. In bytes. */
 const batchBytes = 2 ** 20
@@ -59,6 +60,7 @@ async function writeChunks(file: FileHandle, chunks: Buffer[], at: number): Prom
     at += bytesWritten
     left = after(left, bytesWritten)
   }
+  for (const chunk of chunks) letGo(chunk)
 }
 
 /** What is left of some chunks behind their first `bytes`. */

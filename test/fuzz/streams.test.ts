@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { frame } from '../../lib/hosts/frame.ts'
+import { frame, pour } from '../../lib/hosts/frame.ts'
 import { errorLines } from '../../lib/hosts/lines.ts'
 import { wrapScript } from '../../lib/hosts/script.ts'
 import { tries } from './tries.ts'
@@ -37,7 +37,7 @@ function* chunks(all: Buffer, lengths: readonly number[]): Generator<Buffer> {
 
 function read(all: Buffer, lengths: readonly number[]) {
   const output = frame({ begin, end })
-  const parts = [...chunks(all, lengths)].flatMap((chunk) => output.push(chunk))
+  const parts = [...chunks(all, lengths)].flatMap((chunk) => pour(chunk, output))
   const { rest, exitCodes } = output.finish()
   return { bytes: Buffer.concat([...parts, rest]), exitCodes }
 }

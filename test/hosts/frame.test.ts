@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { frame } from '../../lib/hosts/frame.ts'
+import { frame, pour } from '../../lib/hosts/frame.ts'
 
 const marks = { begin: Buffer.from('@begin 1\n'), end: Buffer.from('@end 1') }
 const whole = (banner: Buffer, bytes: Buffer, codes = ' 0 0') =>
@@ -12,7 +12,7 @@ function read(all: Buffer, sizes: number[]) {
   const parts: Buffer[] = []
   for (let at = 0, n = 0; at < all.length; n++) {
     const size = sizes[n % sizes.length] ?? 1
-    parts.push(...output.push(all.subarray(at, at + size)))
+    parts.push(...pour(all.subarray(at, at + size), output))
     at += size
   }
   const { rest, exitCodes } = output.finish()

@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { setTimeout as wait } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { HostError } from '../../lib/hosts/host.ts'
 import { localHost } from '../../lib/hosts/local.ts'
 import { hostContract } from './contract.ts'
@@ -79,4 +80,36 @@ describe('sudo', () => {
       /visudo -f \/etc\/sudoers\.d\/comfyume-backup[\s\S]*\w+ ALL=\(root\) NOPASSWD: \/usr\/bin\/bash/,
     )
   })
+})
+
+test('where no folder for scratch can be made, as on a full disk, a stream goes another way', async () => {
+  const usual = process.env.TMPDIR
+  process.env.TMPDIR = '/no/such/folder'
+  onTestFinished(() => {
+    if (usual === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = usual
+  })
+  let bytes = 0
+  const judged: number[][] = []
+  const script = 'head -c 20000000 /dev/zero'
+  for await (const chunk of host.stream(script, [], ({ exitCodes }) => judged.push(exitCodes))) {
+    expect(chunk.every((byte: number) => byte === 0)).toBe(true)
+    bytes += chunk.length
+    if (bytes < 5e6) await wait(20)
+  }
+  expect(bytes).toBe(20e6)
+  expect(judged).toEqual([[0]])
+})
+
+test('a stream leaves nothing in the folder for scratch', async () => {
+  const usual = process.env.TMPDIR
+  const folder = mkdtempSync(join(tmpdir(), 'scratch-'))
+  process.env.TMPDIR = folder
+  onTestFinished(() => {
+    if (usual === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = usual
+    rmSync(folder, { recursive: true })
+  })
+  for await (const _ of host.stream('echo x', [], () => {})) expect(readdirSync(folder)).toEqual([])
+  expect(readdirSync(folder)).toEqual([])
 })

@@ -8,6 +8,7 @@ import fs, {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   utimesSync,
@@ -50,10 +51,24 @@ beforeEach(() => {
   root = mkdtempSync(path.join(tmpdir(), 'directory-'))
   store = rotatingDirectoryStore({ name: 'sfs', root })
 })
-afterEach(() => {
+afterEach(async () => {
   hooks.before = undefined
+  await expect.poll(openFiles, { timeout: 5000 }).toEqual([])
   rmSync(root, { recursive: true, force: true })
 })
+
+/** What of a store this process has open. */
+function openFiles(): string[] {
+  return readdirSync('/proc/self/fd')
+    .map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`)
+      } catch {
+        return ''
+      }
+    })
+    .filter((file) => file.startsWith(root) || file.startsWith(path.join(tmpdir(), 'contract-')))
+}
 
 for (const [name, make] of [
   ['a directory', directoryStore],
@@ -283,12 +298,12 @@ describe('law 4: what is read back from the store is what counts', () => {
       setTimeout(() => flipWhenWritten(file), 0)
     }
     const slow = async function* () {
-      yield randomBytes(100_000)
+      yield randomBytes(2_000_000)
       await new Promise((resolve) => setTimeout(resolve, 300))
       yield randomBytes(10)
     }
     async function flipWhenWritten(file: string) {
-      while (((await real.stat(file).catch(() => undefined))?.size ?? 0) < 100_000)
+      while (((await real.stat(file).catch(() => undefined))?.size ?? 0) < 2_000_000)
         await new Promise((r) => setTimeout(r, 5))
       const handle = await real.open(file, 'r+')
       const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, 50_000)

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { S3Store } from '../../lib/stores/s3.ts'
 import { failureOf } from '../../lib/stores/s3-failure.ts'
 import { StoreError } from '../../lib/stores/store.ts'
@@ -54,8 +54,11 @@ const wrong = [
 describe.each(wrong)('%s', (_, options, serverOptions, message) => {
   it.each(ways)('%s says what is wrong and what to do', async (_, use) => {
     const { another, server } = await bench(serverOptions)
+    const printed = vi.spyOn(console, 'warn')
+    onTestFinished(() => printed.mockRestore())
     const error = await use(another(options)).catch((error: unknown) => error)
     expect(error).toBeInstanceOf(StoreError)
+    expect(printed).not.toHaveBeenCalled()
     const { message: said, stack, cause } = error as StoreError
     expect(said).toMatch(message)
     expect(said).toMatch(/^r2 bucket (backups|nothing-here): could not /)
