@@ -6,6 +6,7 @@ import { items } from '../inventory.ts'
 import { messageOf } from '../message.ts'
 import { captureOf } from '../plan.ts'
 import type { Offer } from '../restore-order.ts'
+import { severalConnections } from '../stores/store.ts'
 import { BadArchive, CannotUnpack } from './bad-archive.ts'
 import { bytes, latin1, printable, utf8 } from './bytes.ts'
 import { headsOf } from './heads.ts'
@@ -197,7 +198,7 @@ async function lay(
 export async function openOffer(site: Site, item: string, { source, key }: Offer): Promise<Readable> {
   const bucket = items.find(({ name }) => name === item)?.bucket as BucketName
   try {
-    return await sourceNamed(site, source).store(bucket).open(key)
+    return await sourceNamed(site, source).store(bucket).open(key, 0, severalConnections)
   } catch (error) {
     throw new BadArchive(`it cannot be read: ${messageOf(error)}`, { cause: error })
   }

@@ -50,7 +50,7 @@ export async function firstDifference(
   const partBytes = ordered[0]?.bytes ?? 0
   for (const part of sample(ordered, Math.max(3, Math.floor(about / partBytes)))) {
     const start = (part.number - 1) * partBytes
-    const stored = await sha256Of(await read(connection, key, start, start + part.bytes))
+    const stored = await sha256Of(await read(connection, key, { from: start, to: start + part.bytes }))
     if (stored !== part.sha256) return part.number
   }
   return undefined

@@ -7,7 +7,7 @@ import { listAll, listPage, lookUp } from './s3-lookup.ts'
 import { read } from './s3-read.ts'
 import { contentOf, type ResumeOptions, resumeUpload, type Source } from './s3-resume.ts'
 import { runIdKey, upload } from './s3-upload.ts'
-import { type AppendOnlyStore, KeyExists, type Receipt } from './store.ts'
+import { type AppendOnlyStore, KeyExists, type Receipt, severalConnections } from './store.ts'
 
 export interface S3Options extends S3Access {
   /** Size of a part, and the most that is sent in one request. 16 MiB: 156 GiB in 10,000 parts. */
@@ -91,9 +91,9 @@ export function s3Store(options: S3Options): S3Store {
       }
     },
 
-    open: (key, from) => read(connection, key, from),
+    open: (key, from = 0, connections = 1) => read(connection, key, { from, connections }),
 
-    openPastCache: (key) => read(connection, key),
+    openPastCache: (key) => read(connection, key, { connections: severalConnections }),
 
     create: (key, body, digests = makeDigests()) => create(key, body, digests),
 

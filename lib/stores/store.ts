@@ -42,13 +42,16 @@ export interface AppendOnlyStore {
   look(): Promise<Room>
   /** Every entry whose key starts with `prefix`, ordered by key. Partial files of unfinished writes are not entries. */
   list(prefix: string): AsyncIterable<Entry>
-  /** The content from byte `from` on. Throws NoSuchKey. */
-  open(key: string, from?: number): Promise<Readable>
+  /** The content from byte `from` on, where the store is far away over up to so many connections at once. Throws NoSuchKey. */
+  open(key: string, from?: number, connections?: number): Promise<Readable>
   /** The whole content as it rests there now, not as this machine's memory still has it. Throws NoSuchKey. */
   openPastCache(key: string): Promise<Readable>
   /** Throws KeyExists when the key is taken, whether before or while the body was sent. `digests`: where other stores take in the same content meanwhile. */
   create(key: string, body: Readable, digests?: Digests): Promise<Receipt>
 }
+
+/** For one long content that nothing else is read beside: enough to fill most lines, and 32 MiB of memory. */
+export const severalConnections = 4
 
 /** The text of the record of what was stored. */
 export type RecordOf = (receipt: Receipt) => string

@@ -6,8 +6,12 @@ export interface Link {
   close(): Promise<void>
 }
 
-/** So much of one connection is on its way at once, as in the buffers of a long line. */
-const windowBytes = 4 * 2 ** 20
+export interface LinkOptions {
+  bytesPerSecond: number
+  delayMs: number
+  /** So much of one connection is on its way at once, as in the buffers of a long line: with a small one, no single connection fills the line. */
+  windowBytes?: number
+}
 
 /**
  * A relay to `endpoint` that lets through `bytesPerSecond` each way, over all connections together, and keeps everything back for `delayMs` each way.
@@ -15,7 +19,7 @@ const windowBytes = 4 * 2 ** 20
  */
 export async function openLink(
   endpoint: string,
-  { bytesPerSecond, delayMs }: { bytesPerSecond: number; delayMs: number },
+  { bytesPerSecond, delayMs, windowBytes = 4 * 2 ** 20 }: LinkOptions,
 ): Promise<Link> {
   const target = new URL(endpoint)
   const sockets = new Set<Socket>()
