@@ -11,6 +11,7 @@ import { fanOut } from './compare/fan-out.ts'
 import { growth } from './compare/growth.ts'
 import { models, modelsRestore } from './compare/models.ts'
 import { restore } from './compare/restore.ts'
+import { restoreS3 } from './compare/restore-s3.ts'
 import { startUp } from './compare/start-up.ts'
 import { toS3 } from './compare/to-s3.ts'
 import { unchanged } from './compare/unchanged.ts'
@@ -31,6 +32,7 @@ const comparisons: readonly Comparison[] = [
   models,
   modelsRestore,
   restore,
+  restoreS3,
   growth,
 ]
 
