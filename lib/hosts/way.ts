@@ -1,6 +1,7 @@
 import type { ChildProcessByStdio } from 'node:child_process'
 import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
+import { letGo } from '../blocks.ts'
 import { type Host, HostError, mostAnswer, type Outcome } from './host.ts'
 import { pipedOutput } from './output.ts'
 import type { Command } from './script.ts'
@@ -45,7 +46,9 @@ export function hostBy(way: Way, root: string): Host {
         if (bytes > mostAnswer) throw tooMuch(way.name)
         chunks.push(chunk)
       }
-      return { ...outcome, stdout: Buffer.concat(chunks) }
+      const stdout = Buffer.concat(chunks)
+      for (const chunk of chunks) letGo(chunk)
+      return { ...outcome, stdout }
     },
     close: () => way.close(),
   }
