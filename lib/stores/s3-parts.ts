@@ -52,7 +52,8 @@ export async function* partsOf(
         // Cut only when more comes, so that the last part is known to be the last.
         if (position - start === partBytes) yield cut(false)
         const piece = chunk.subarray(taken, taken + partBytes - (position - start))
-        if (taken > 0) share(chunk, 1)
+        // The rest of the chunk is another part's, and this one may be let go before that is cut.
+        if (taken + piece.length < chunk.length) share(chunk, 1)
         pieces.push(piece)
         position += piece.length
         taken += piece.length

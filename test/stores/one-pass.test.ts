@@ -6,10 +6,12 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
+import { letGo } from '../../lib/blocks.ts'
 import { fanOut } from '../../lib/fan-out.ts'
 import { localHost } from '../../lib/hosts/local.ts'
 import { makeDigests } from '../../lib/stores/digests.ts'
 import { directoryStore } from '../../lib/stores/directory.ts'
+import { partsOf } from '../../lib/stores/s3-parts.ts'
 import type { AppendOnlyStore } from '../../lib/stores/store.ts'
 import { bench } from './s3-bench.ts'
 
@@ -88,4 +90,15 @@ test('one that falls behind, and one that fails, take nothing from the others', 
   )
   expect(endings).toEqual([want, want, 'Error: no more'])
   for (const store of [disk, one]) expect(await content(store)).toBe(want)
+})
+
+test('a part that is let go at once takes nothing from the part that the rest of its last piece belongs to', async () => {
+  const whole = createHash('sha256')
+  const body = localHost({ name: 'mello', root: '/' }).stream(script, [], () => {})
+  for await (const part of partsOf(body, 3_000_000, makeDigests(), new AbortController().signal)) {
+    for (const piece of part.pieces) whole.update(piece)
+    for (const piece of part.pieces) letGo(piece)
+    await wait(5)
+  }
+  expect(whole.digest('hex')).toBe(await expected())
 })
