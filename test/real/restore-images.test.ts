@@ -131,7 +131,7 @@ test('from R2, and onto the share on the way, where sha256sum and the next backu
   expect([again.code, statuses(again), (await reads()) - before], again.log).toEqual([
     0,
     ['unchanged', 'unchanged'],
-    2,
+    4,
   ])
 })
 
