@@ -23,13 +23,15 @@ export function share(bytes: Buffer, more: number): void {
   if (count !== undefined) readers.set(bytes.buffer, count + more)
 }
 
-/** To be called once by each reader, when neither it nor anybody that it gave the bytes to looks at them any more: after the last reader their memory is filled anew. */
-export function letGo(bytes: Buffer): void {
-  const count = readers.get(bytes.buffer)
-  if (count === undefined) return
-  if (count > 1) readers.set(bytes.buffer, count - 1)
-  else {
-    readers.delete(bytes.buffer)
-    if (spare.length < mostSpare) spare.push(Buffer.from(bytes.buffer))
+/** To be called once by each reader, for each piece that it was given, when neither it nor anybody that it gave them to looks at them any more: after the last reader their memory is filled anew. */
+export function letGo(pieces: readonly Buffer[]): void {
+  for (const { buffer } of pieces) {
+    const count = readers.get(buffer)
+    if (count === undefined) continue
+    if (count > 1) readers.set(buffer, count - 1)
+    else {
+      readers.delete(buffer)
+      if (spare.length < mostSpare) spare.push(Buffer.from(buffer))
+    }
   }
 }

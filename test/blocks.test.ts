@@ -6,9 +6,9 @@ test('a block is used again when its reader has let it go, and not before', () =
   const block = takeBlock()
   const others = Array.from({ length: 20 }, takeBlock)
   expect(others.some(({ buffer }) => buffer === block.buffer)).toBe(false)
-  letGo(block.subarray(10, 20))
+  letGo([block.subarray(10, 20)])
   expect(takeBlock().buffer).toBe(block.buffer)
-  for (const other of others) letGo(other)
+  letGo(others)
 })
 
 test('whatever is shared and let go in whatever order, nobody gets a block that somebody reads', () => {
@@ -31,12 +31,12 @@ test('whatever is shared and let go in whatever order, nobody gets a block that 
           share(one.block, now.more)
           one.readers += now.more
         } else {
-          letGo(one.block)
+          letGo([one.block])
           one.readers -= 1
           if (one.readers === 0) read.splice(read.indexOf(one), 1)
         }
       }
-      for (const { block, readers } of read) for (let left = readers; left > 0; left--) letGo(block)
+      for (const { block, readers } of read) for (let left = readers; left > 0; left--) letGo([block])
     }),
   )
 })
@@ -44,6 +44,6 @@ test('whatever is shared and let go in whatever order, nobody gets a block that 
 test("other memory is nobody's block, however often it is let go", () => {
   const other = Buffer.alloc(2 ** 20)
   share(other, 1)
-  for (let count = 0; count < 5; count++) letGo(other)
+  for (let count = 0; count < 5; count++) letGo([other])
   expect(takeBlock().buffer).not.toBe(other.buffer)
 })

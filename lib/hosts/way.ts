@@ -47,7 +47,7 @@ export function hostBy(way: Way, root: string): Host {
         chunks.push(chunk)
       }
       const stdout = Buffer.concat(chunks)
-      for (const chunk of chunks) letGo(chunk)
+      letGo(chunks)
       return { ...outcome, stdout }
     },
     close: () => way.close(),

@@ -1,21 +1,37 @@
 import { createHash } from 'node:crypto'
 
-/** The SHA-256 of one content, and of its parts, in lower-case hex: made once, however many stores take that content in. */
-export interface Digests {
-  /** To be given all of the content, in order, by each who takes it in. `from`: where in the content these bytes begin. */
+/** A SHA-256 that several readers of the same bytes make together: what one of them has hashed, the others do not hash again. */
+export interface Digest {
+  /** To be given all bytes, in order, by each reader, when they come to it: they may be gone later. `from`: where in the content these begin. */
   add(from: number, bytes: Buffer): void
-  /** Of all that was added; nothing can be added to it any more. */
-  whole(): string
-  /** Of the part that begins at `from` and consists of these pieces. */
-  part(from: number, pieces: readonly Buffer[]): string
+  /** Of all that was added, in lower-case hex. Nothing can be added any more. */
+  hex(): string
 }
 
-/** What one of several readers of the same content has hashed, the others do not hash again. */
+/** Of one content that several stores take in, and of its parts. */
+export interface Digests {
+  whole: Digest
+  /** Of the part that begins at `from`, where parts have so many bytes. */
+  part(from: number, partBytes: number): Digest
+}
+
 export function makeDigests(): Digests {
+  const parts = new Map<string, Digest>()
+  return {
+    whole: makeDigest(0),
+    part(from, partBytes) {
+      const name = `${from}/${partBytes}`
+      const part = parts.get(name) ?? makeDigest(from)
+      parts.set(name, part)
+      return part
+    },
+  }
+}
+
+function makeDigest(start: number): Digest {
   const hash = createHash('sha256')
-  const parts = new Map<string, string>()
-  let hashed = 0
-  let whole: string | undefined
+  let hashed = start
+  let hex: string | undefined
   return {
     add(from, bytes) {
       const end = from + bytes.length
@@ -23,25 +39,9 @@ export function makeDigests(): Digests {
       hash.update(from === hashed ? bytes : bytes.subarray(hashed - from))
       hashed = end
     },
-    whole() {
-      whole ??= hash.digest('hex')
-      return whole
-    },
-    part(from, pieces) {
-      const name = `${from}+${lengthOf(pieces)}`
-      const sha256 = parts.get(name) ?? digest('sha256', pieces).toString('hex')
-      parts.set(name, sha256)
-      return sha256
+    hex() {
+      hex ??= hash.digest('hex')
+      return hex
     },
   }
-}
-
-export function digest(algorithm: 'sha256' | 'md5', pieces: readonly Buffer[]): Buffer {
-  const hash = createHash(algorithm)
-  for (const piece of pieces) hash.update(piece)
-  return hash.digest()
-}
-
-function lengthOf(pieces: readonly Buffer[]): number {
-  return pieces.reduce((sum, { length }) => sum + length, 0)
 }

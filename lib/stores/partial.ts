@@ -36,14 +36,14 @@ export async function writePartial(
     let bytes: number
     try {
       bytes = await writeBody(file, body as AsyncIterable<Buffer>, {
-        onChunk: (chunk, at) => digests.add(at, chunk),
+        onChunk: (chunk, at) => digests.whole.add(at, chunk),
         onWritten: behind.written,
       })
       await file.sync()
     } finally {
       await file.close()
     }
-    const sha256 = digests.whole()
+    const sha256 = digests.whole.hex()
     const stored = await behind.finish()
     if (stored.bytes !== bytes || stored.sha256 !== sha256) {
       throw new StoreError(

@@ -32,32 +32,32 @@ export async function* partsOf(
   let [start, position] = [0, 0]
   let number = 0
 
+  let digest = digests.part(0, partBytes)
+
   function cut(last: boolean): Part {
-    const part = {
-      number: ++number,
-      last,
-      bytes: position - start,
-      pieces,
-      sha256: digests.part(start, pieces),
-    }
+    const part = { number: ++number, last, bytes: position - start, pieces, sha256: digest.hex() }
     pieces = []
     start = position
+    digest = digests.part(start, partBytes)
     return part
   }
 
   try {
     for await (const chunk of chunks as AsyncIterable<Buffer>) {
-      digests.add(position, chunk)
+      digests.whole.add(position, chunk)
+      const ready: Part[] = []
       for (let taken = 0; taken < chunk.length; ) {
         // Cut only when more comes, so that the last part is known to be the last.
-        if (position - start === partBytes) yield cut(false)
+        if (position - start === partBytes) ready.push(cut(false))
         const piece = chunk.subarray(taken, taken + partBytes - (position - start))
-        // The rest of the chunk is another part's, and this one may be let go before that is cut.
-        if (taken + piece.length < chunk.length) share(chunk, 1)
+        if (taken > 0) share(chunk, 1)
+        digest.add(position, piece)
         pieces.push(piece)
         position += piece.length
         taken += piece.length
       }
+      // Only now: whoever has a part may let it go at once, and with it what the chunk's other part is made of.
+      yield* ready
     }
     yield cut(true)
   } finally {

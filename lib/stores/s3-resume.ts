@@ -66,7 +66,7 @@ export async function resumeUpload(
         sent.push(
           found ? asSent(there, part) : await sendPart(connection, key, uploadId, part, refuses, jobs.signal),
         )
-        for (const piece of part.pieces) letGo(piece)
+        letGo(part.pieces)
         options.onBytes?.(part.bytes, found ? 'found' : 'sent')
       })
     }
@@ -83,7 +83,7 @@ export async function resumeUpload(
       object.bytes === source.bytes &&
       (await firstDifference(connection, key, sent, options.readBackBytes)) === undefined)
   await completeUpload(connection, key, uploadId, sent, isOurs)
-  const receipt = { key, bytes: source.bytes, sha256: digests.whole() }
+  const receipt = { key, bytes: source.bytes, sha256: digests.whole.hex() }
   await readBack(connection, receipt, sent, options.readBackBytes)
   return receipt
 }

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { letGo } from '../blocks.ts'
-import { type Digests, digest } from './digests.ts'
+import type { Digests } from './digests.ts'
 import type { Connection, S3 } from './s3-client.ts'
 import { commit } from './s3-commit.ts'
 import { S3Failure } from './s3-failure.ts'
@@ -63,7 +63,7 @@ export async function upload(
       if (part.number > mostParts) throw tooManyParts(connection, key, options.partBytes)
       await jobs.add(async () => {
         sent.push(await sendPart(connection, key, uploadId, part, refuses, jobs.signal))
-        for (const piece of part.pieces) letGo(piece)
+        letGo(part.pieces)
       })
     }
     await jobs.done()
@@ -71,7 +71,7 @@ export async function upload(
     await jobs.cancel(error)
     throw error
   }
-  const receipt = { key, bytes: sent.reduce((sum, part) => sum + part.bytes, 0), sha256: digests.whole() }
+  const receipt = { key, bytes: sent.reduce((sum, part) => sum + part.bytes, 0), sha256: digests.whole.hex() }
   await completeUpload(connection, key, uploadId, sent, isOurs)
   await readBack(connection, receipt, sent, options.readBackBytes)
   return receipt
@@ -171,7 +171,9 @@ export async function sendPart(
 }
 
 export function md5Of({ pieces }: Part): Buffer {
-  return digest('md5', pieces)
+  const hash = createHash('md5')
+  for (const piece of pieces) hash.update(piece)
+  return hash.digest()
 }
 
 /** The key is looked up once more before: while a large body was on its way, somebody else may have taken it. */

@@ -60,7 +60,7 @@ async function writeChunks(file: FileHandle, chunks: Buffer[], at: number): Prom
     at += bytesWritten
     left = after(left, bytesWritten)
   }
-  for (const chunk of chunks) letGo(chunk)
+  letGo(chunks)
 }
 
 /** What is left of some chunks behind their first `bytes`. */

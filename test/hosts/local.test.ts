@@ -82,13 +82,18 @@ describe('sudo', () => {
   })
 })
 
-test('where no folder for scratch can be made, as on a full disk, a stream goes another way', async () => {
+/** Where this process makes its scratch folders until the test ends. */
+function scratchIn(folder: string): void {
   const usual = process.env.TMPDIR
-  process.env.TMPDIR = '/no/such/folder'
+  process.env.TMPDIR = folder
   onTestFinished(() => {
     if (usual === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = usual
   })
+}
+
+test('where no folder for scratch can be made, as on a full disk, a stream goes another way', async () => {
+  scratchIn('/no/such/folder')
   let bytes = 0
   const judged: number[][] = []
   const script = 'head -c 20000000 /dev/zero'
@@ -102,14 +107,20 @@ test('where no folder for scratch can be made, as on a full disk, a stream goes 
 })
 
 test('a stream leaves nothing in the folder for scratch', async () => {
-  const usual = process.env.TMPDIR
   const folder = mkdtempSync(join(tmpdir(), 'scratch-'))
-  process.env.TMPDIR = folder
-  onTestFinished(() => {
-    if (usual === undefined) delete process.env.TMPDIR
-    else process.env.TMPDIR = usual
-    rmSync(folder, { recursive: true })
-  })
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  scratchIn(folder)
   for await (const _ of host.stream('echo x', [], () => {})) expect(readdirSync(folder)).toEqual([])
   expect(readdirSync(folder)).toEqual([])
 })
+
+test.each([4_200_000, 4_250_000, 4_300_000, 4_350_000])(
+  'of %d bytes, what is still unread when the script has ended is read too',
+  async (bytes) => {
+    const stream = host.stream(`head -c ${bytes} /dev/zero`, [], () => {})
+    await wait(500)
+    let read = 0
+    for await (const chunk of stream) read += chunk.length
+    expect(read).toBe(bytes)
+  },
+)
