@@ -1,12 +1,36 @@
 import { defineConfig } from 'vitest/config'
+import { type ProjectName, projects } from './test/projects.ts'
 
-/** What needs only Node and the usual Unix tools. test/real has a configuration of its own. */
+const project = (name: ProjectName, more: object = {}) => ({
+  extends: true as const,
+  test: { name, include: projects[name].filter((pattern) => !pattern.startsWith('!')), ...more },
+})
+const excluded = projects.integration
+  .filter((pattern) => pattern.startsWith('!'))
+  .map((pattern) => pattern.slice(1))
+const own = 'test/setup/own-folders.ts'
+
+/** docs/testing.md says what each project is. A time-out is for what hangs: a busy machine is slow. */
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/real/**', 'test/bench/**'],
-    globalSetup: ['test/left-out.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // By default one core is left idle, which on two is half of them.
+    maxWorkers: '100%',
+    globalSetup: ['test/left-out.ts', 'test/worlds.ts'],
+    testTimeout: 400_000,
+    hookTimeout: 400_000,
+    projects: [
+      project('unit', { isolate: false, setupFiles: [own, 'test/setup/unit.ts'] }),
+      project('integration', { exclude: excluded, setupFiles: [own, 'test/setup/integration.ts'] }),
+      project('slow', { setupFiles: [own, 'test/setup/integration.ts'] }),
+      project('smoke', { setupFiles: [own] }),
+      project('e2e', { setupFiles: [own] }),
+      project('real', { testTimeout: 900_000, hookTimeout: 900_000, fileParallelism: false }),
+      project('machines', {
+        testTimeout: 3_600_000,
+        hookTimeout: 3_600_000,
+        fileParallelism: false,
+        bail: 1,
+      }),
+    ],
   },
 })

@@ -5,10 +5,14 @@ export default defineConfig({
   test: {
     // One module at a time, with its own tests, is faster: MUTATION_TESTS=test/naming.test.ts npm run mutation -- --mutate lib/naming.ts
     include: process.env.MUTATION_TESTS?.split(',') ?? [
-      'test/{naming,record,retention,rotation,copies,select,plan,restore-order,settings,shutdown,time}.test.ts',
+      'test/{age,copies,naming,record,restore-order,retention,time}.test.ts',
+      'test/backup/{plan,rotate,select,shutdown}.test.ts',
       'test/capture/pattern.test.ts',
-      'test/restore/{hard-links,mapping,newer,plan}.test.ts',
-      'test/status/{age,cell-findings,growth,schedule,wanted}.test.ts',
+      'test/restore/files/{hard-links,mapping}.test.ts',
+      'test/restore/{newer,plan/plan}.test.ts',
+      'test/settings/settings.test.ts',
+      'test/status/judge/{days,growth,of-cells,schedule}.test.ts',
+      'test/status/look/wanted.test.ts',
       'test/verify/{budget,order}.test.ts',
     ],
     testTimeout: 60_000,

@@ -2,9 +2,9 @@ import type { StampUnit } from './naming.ts'
 import type { KeepRule } from './retention.ts'
 
 /**
- * The specification as data: what is backed up, from where, to where, when, for how long, and how it comes back.
- * Everything else derives from these tables; adding an item, a bucket or a store is one entry here.
- * Paths may begin with $PROJECT_DIR, $MELLO_PROJECT_DIR, $MODELS_DIR or $TOOLKIT_DIR, which plan.ts fills in.
+ * The specification as data: what is backed up, from where, to where, when, how long, and how it comes back.
+ * Everything else derives from these tables: an item, bucket or store is added only here. Paths may begin
+ * with $PROJECT_DIR, $MELLO_PROJECT_DIR, $MODELS_DIR or $TOOLKIT_DIR, which plan.ts fills in.
  */
 
 export type HostName = 'verda' | 'mello'
@@ -15,7 +15,7 @@ export type CommandName = 'backup-cron' | 'backup-verda' | 'backup-mello'
 /** Hours of the day in UTC, or every hour. */
 export type Hours = 'every' | readonly number[]
 
-/** Where archives rest. Only a store that says `rotates` ever loses one. */
+/** Where archives are kept. Only a store with `rotates` ever loses one. */
 export const stores = {
   sfs: { title: 'SFS cache', kind: 'directory', rotates: true },
   mello: { title: 'Mello', kind: 'directory', rotates: false },
@@ -26,7 +26,7 @@ export const stores = {
   { title: string; kind: 'directory' | 'object'; rotates: boolean; follows?: string }
 >
 
-/** When a bucket's items reach a store, and which copies its rule keeps there (on append-only stores: would keep). */
+/** When a bucket's items reach a store, and which copies its rule keeps (append-only stores keep all). */
 export interface StorePolicy {
   hours: Hours | 'on addition'
   keep: KeepRule | 'all'
@@ -36,9 +36,9 @@ export interface Bucket {
   name: string
   setting: string
   holds: string
-  /** Folder of its archives, in the bucket and on SFS. */
+  /** The folder of its archives, in the bucket and on SFS. */
   folder: string
-  /** What the first archive of a period is named by; `file` keeps the original file names. */
+  /** The unit in the name of a period's first archive; `file` keeps the original file names. */
   stamp: StampUnit | 'file'
   sfs?: StorePolicy
   r2: StorePolicy
@@ -46,7 +46,7 @@ export interface Bucket {
 
 const fiveThreeThree = { daily: 5, weekly: 3, monthly: 3 }
 
-/** The four buckets on object storage, with the part of them that SFS caches. */
+/** The four buckets on object storage, and which part of them SFS caches. */
 export const buckets = {
   cache: {
     name: 'comfyume-cache-backups',
@@ -91,15 +91,19 @@ export interface Source {
   path: string
   /** Only entries of `path` whose name matches this shell pattern. */
   match?: string
-  /** A required source that is missing fails its item; an optional one is left out. */
+  /** A missing required source fails its item; a missing optional one is skipped. */
   required: boolean
-  /** Paths from the host's root, or shell patterns in which `*` also matches `/`, that are left out. */
+  /** Paths from the host's root, or shell patterns whose `*` also matches `/`, to leave out. */
   exclude?: readonly string[]
   /** Also leaves out what other items of this host capture, and archives that a restore staged here. */
   withoutOtherItems?: boolean
-  /** Shell patterns; an archive in which one of them matches no member is not a backup. */
+  /** Shell patterns; each must match a member, or the archive is no backup. */
   mustHave?: readonly string[]
-  /** Restored as a whole: what lies there and is not in the archive is put aside, because it would be in force as well. */
+  /** Files below `path` whose content decides whether the item is valid; see acceptance.ts. */
+  keystones?: readonly { file: string; kind: 'tailscale identity' }[]
+  /** Required, but empty in a workshop that has just opened. */
+  mayBeEmpty?: true
+  /** Restored as a whole: files that are not in the archive are moved aside, or they would stay in force. */
   whole?: true
 }
 
@@ -109,10 +113,10 @@ export type CaptureKind =
   | { kind: 'models'; path: string; folders: readonly string[]; extension: string }
   | { kind: 'repository'; sources: readonly Source[] }
 
-/** How one command treats an item: where it sends it, and whether it does so unasked. */
+/** How one command treats an item: which stores get it, and whether it runs by default. */
 export interface Run {
   to: readonly StoreName[]
-  /** `default`: unless --only says otherwise; `not quick`: the same, but --quick leaves it out; `by name`: only when asked for. */
+  /** `default`: unless --only excludes it; `not quick`: also not with --quick; `by name`: only on request. */
   when: 'default' | 'not quick' | 'by name'
 }
 
@@ -125,27 +129,40 @@ export interface Item {
   name: string
   title: string
   group?: Group
-  /** `user data`: whichever host USER_DATA_HOST names. */
+  /** `user data`: the host in USER_DATA_HOST. */
   host: HostName | 'user data'
   capture: CaptureKind
   /** Absent where a git repository is the only store. */
   bucket?: BucketName
-  /** In the place of the bucket's own folder. */
+  /** Instead of the bucket's own folder. */
   folder?: string
   commands: Partial<Record<CommandName, Run>>
   /** The order in which restore looks (facts, "Restore Priority"). */
   restore: readonly RestoreSource[]
-  /** What only this machine may have: left out when a production backup is restored elsewhere. */
+  /** Large, with few changes: where nothing rotates, stored whole once a week, with increments between. */
+  increments?: true
+  /** No restore can start without it, so a shutdown is not safe while it is missing. */
+  essential?: true
+  /** Unique to this machine: left out when a production backup is restored elsewhere. */
   identity?: boolean
   /**
-   * Written to by the users of the workshop. A member that no backup should hold is left out and named when it is restored, where another item's whole archive is
-   * refused: or any of them could make every copy worthless with one link. Nothing in it comes back with more rights than a file of theirs.
+   * Workshop users write to it. A forbidden member is left out by name, where another item's archive is
+   * refused whole: else one user's link could spoil every copy. Nothing in it gets more rights than its user
+   * has.
    */
   usersOwn?: true
 }
 
 const caches = ['*/.cache', '*/.npm', '*/node_modules', '*/__pycache__', '*/.local/share/Trash']
 const fromConfig: readonly RestoreSource[] = ['root', 'sfs', 'r2', 'hetzner', 'mello']
+
+/** What packages put into /etc/ssl. */
+const certificatesOfSystem = [
+  '/etc/ssl/openssl.cnf',
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/ssl/certs/java',
+  '/etc/ssl/certs/*.[0-9]',
+]
 
 const inCache = {
   host: 'verda',
@@ -159,7 +176,7 @@ const inCache = {
 
 const config = { ...inCache, group: 'config' } as const satisfies Partial<Item>
 
-/** Too large for every hour's default run: the crontab asks for these by name. */
+/** Too large for the hourly default run: the crontab names these. */
 const byName = {
   commands: { ...inCache.commands, 'backup-cron': { to: ['sfs'], when: 'by name' } },
 } as const satisfies Partial<Item>
@@ -182,7 +199,12 @@ const userFiles = {
   bucket: 'user-files',
   restore: ['r2', 'hetzner'],
   usersOwn: true,
+  increments: true,
 } as const satisfies Partial<Item>
+
+function files(...sources: Source[]): CaptureKind {
+  return { kind: 'files', sources }
+}
 
 export const items: readonly Item[] = [
   {
@@ -190,97 +212,92 @@ export const items: readonly Item[] = [
     name: 'tailscale',
     title: 'Tailscale identity',
     identity: true,
-    capture: {
-      kind: 'files',
-      sources: [
-        { path: '/var/lib/tailscale', required: true, whole: true, mustHave: ['*/tailscaled.state'] },
-      ],
-    },
+    capture: files(
+      {
+        path: '/var/lib/tailscale',
+        required: true,
+        whole: true,
+        mustHave: ['*/tailscaled.state'],
+        keystones: [{ file: 'tailscaled.state', kind: 'tailscale identity' }],
+      },
+      // tailscaled's flags, such as whether the state is sealed.
+      { path: '/etc/default/tailscaled', required: false },
+    ),
   },
   {
     ...config,
     name: 'ssh-host-keys',
     title: 'SSH host keys',
     identity: true,
-    capture: {
-      kind: 'files',
-      sources: [{ path: '/etc/ssh', match: 'ssh_host_*', required: true, mustHave: ['*/ssh_host_*_key'] }],
-    },
+    capture: files({ path: '/etc/ssh', match: 'ssh_host_*', required: true, mustHave: ['*/ssh_host_*_key'] }),
   },
   {
     ...config,
     name: 'fail2ban',
     title: 'Fail2ban jails',
-    capture: { kind: 'files', sources: [{ path: '/etc/fail2ban', required: true, whole: true }] },
+    capture: files({ path: '/etc/fail2ban', required: true, whole: true }),
   },
   {
     ...config,
     name: 'ufw',
     title: 'UFW firewall',
-    capture: { kind: 'files', sources: [{ path: '/etc/ufw', required: true, whole: true }] },
+    capture: files(
+      { path: '/etc/ufw', required: true, whole: true },
+      // The default policies.
+      { path: '/etc/default/ufw', required: false },
+    ),
   },
   {
     ...config,
     name: 'nginx',
     title: 'nginx on the host',
-    capture: { kind: 'files', sources: [{ path: '/etc/nginx', required: false, whole: true }] },
+    capture: files({ path: '/etc/nginx', required: false, whole: true }),
   },
   {
     ...config,
     name: 'ssl',
     title: 'TLS certificates',
-    capture: {
-      kind: 'files',
-      sources: [
-        { path: '/etc/letsencrypt', required: false, whole: true },
-        { path: '/etc/ssl/private', required: false },
-      ],
-    },
+    capture: files(
+      { path: '/etc/letsencrypt', required: false, whole: true },
+      { path: '/etc/ssl', required: false, exclude: certificatesOfSystem },
+    ),
   },
   {
     ...config,
     name: 'env',
     title: 'Project .env',
-    capture: { kind: 'files', sources: [{ path: '$PROJECT_DIR/.env', required: true }] },
+    capture: files({ path: '$PROJECT_DIR/.env', required: true }),
   },
   {
     ...config,
     ...byName,
     name: 'home-dev',
+    increments: true,
     title: '/home/dev',
-    capture: {
-      kind: 'files',
-      sources: [{ path: '/home/dev', required: true, exclude: caches, withoutOtherItems: true }],
-    },
+    capture: files({ path: '/home/dev', required: true, exclude: caches, withoutOtherItems: true }),
   },
   {
     ...config,
     ...byName,
     name: 'root-home',
+    increments: true,
     title: '/root',
-    capture: {
-      kind: 'files',
-      sources: [{ path: '/root', required: true, exclude: caches, withoutOtherItems: true }],
-    },
+    capture: files({ path: '/root', required: true, exclude: caches, withoutOtherItems: true }),
   },
   {
     ...inCache,
     ...byName,
     name: 'scripts',
+    essential: true,
     title: 'This toolkit, with its dependencies and the Node runtime in its bin',
     folder: '',
     restore: ['root', 'sfs', 'git', 'r2', 'hetzner', 'mello'],
-    capture: {
-      kind: 'files',
-      sources: [
-        {
-          path: '$TOOLKIT_DIR',
-          required: false,
-          exclude: ['*/.git', '*/node_modules/.cache'],
-          mustHave: ['*/package.json', '*/bin/node'],
-        },
-      ],
-    },
+    capture: files({
+      path: '$TOOLKIT_DIR',
+      required: false,
+      exclude: ['*/.git', '*/node_modules/.cache'],
+      mustHave: ['*/package.json', '*/bin/node'],
+    }),
   },
   { ...image, name: 'comfyume-frontend', title: 'Image of the frontend' },
   { ...image, name: 'comfyume-worker', title: 'Image of the GPU worker' },
@@ -306,26 +323,20 @@ export const items: readonly Item[] = [
     ...userFiles,
     name: 'user-data',
     title: 'Workflows, inputs, user data and custom nodes',
-    capture: {
-      kind: 'files',
-      sources: [
-        { path: '$MELLO_PROJECT_DIR/data/workflows', required: true },
-        { path: '$MELLO_PROJECT_DIR/data/inputs', required: true },
-        { path: '$MELLO_PROJECT_DIR/data/user_data', required: true },
-        { path: '$MELLO_PROJECT_DIR/data/custom_nodes', required: false, exclude: caches },
-        { path: '$MELLO_PROJECT_DIR/custom_nodes', required: false, exclude: caches },
-      ],
-    },
+    capture: files(
+      { path: '$MELLO_PROJECT_DIR/data/workflows', required: true },
+      { path: '$MELLO_PROJECT_DIR/data/inputs', required: true, mayBeEmpty: true },
+      { path: '$MELLO_PROJECT_DIR/data/user_data', required: true, mayBeEmpty: true },
+      { path: '$MELLO_PROJECT_DIR/data/custom_nodes', required: false, exclude: caches },
+      { path: '$MELLO_PROJECT_DIR/custom_nodes', required: false, exclude: caches },
+    ),
     commands: { 'backup-mello': { to: ['r2'], when: 'default' } },
   },
   {
     ...userFiles,
     name: 'user-outputs',
     title: 'Outputs of the users',
-    capture: {
-      kind: 'files',
-      sources: [{ path: '$MELLO_PROJECT_DIR/data/outputs', required: true }],
-    },
+    capture: files({ path: '$MELLO_PROJECT_DIR/data/outputs', required: true }),
     commands: { 'backup-mello': { to: ['r2'], when: 'not quick' } },
   },
   {
@@ -345,7 +356,7 @@ export const items: readonly Item[] = [
   },
 ]
 
-/** What lies below a backup's commands: the hosts' assets whose loss is a disaster (facts, "Disaster Recovery"). */
+/** The assets whose loss is a disaster (facts, "Disaster Recovery"). */
 export const disasterRecovery = [
   {
     asset: 'PROD_OS',
@@ -357,8 +368,8 @@ export const disasterRecovery = [
   { asset: 'Code', backup: 'GitHub (comfyume-v1, comfymulti-scripts)', location: 'cloud' },
 ] as const
 
-/** On a host that a restore has begun and not finished, below its root: while this file is there, nothing is captured. */
+/** Below the root of a host with an unfinished restore: while this file exists, nothing is captured. */
 export const restoringMarker = '/var/lib/comfyume-backup/restoring'
 
-/** Days for which run reports stay on a store that rotates. */
+/** How many days run reports stay on a store that rotates. */
 export const runReportDays = 90

@@ -1,27 +1,32 @@
+import type { Link } from './chain.ts'
 import type { RestoreSource } from './inventory.ts'
 import type { ArchiveRecord } from './record.ts'
 
-/** How much is known of a copy that a source offers: has a record, only a stamp, only a name, or is a git repository. */
+/** What is known of an offered copy: it has a record, only a stamp, only a name, or is a git repository. */
 export type OfferKind = 'recorded' | 'unrecorded' | 'latest' | 'repository'
 
-/** A copy of one item that lies in one source. */
+/** A copy of one item in one source. */
 export interface Offer {
   source: RestoreSource
   kind: OfferKind
-  /** The archive's, in its source; a repository's is `HEAD`. */
+  /** The archive's key in its source; `HEAD` for a repository. */
   key: string
-  /** The record's time; of an unrecorded copy the start of its stamp's period, of a `-latest` one when it was last written. */
+  /** From the record; else the start of the stamp's period; for `-latest`, when it was last written. */
   time?: Date
   bytes?: number
-  /** The record's, else that of the folder in which the copy lies. */
+  /** From the record, or else from the copy's folder. */
   environment: string
   record?: ArchiveRecord
-  /** Why nothing can be restored from it, as whoever listed it found out. */
+  /** For an increment: the archives to unpack, whole first and this one last. */
+  links?: readonly Link[]
+  /** Those that its own source has lost and another has. */
+  borrowed?: readonly { archive: string; source: RestoreSource }[]
+  /** Why it cannot be restored, as its listing found. */
   flaw?: string
 }
 
 export interface Wanted {
-  /** The order of the sources (facts, "Restore Priority"); those that are not in it offer nothing. */
+  /** The order of the sources (facts, "Restore Priority"); others offer nothing. */
   order: readonly RestoreSource[]
   prefer: 'order' | 'newest'
   environment: string
@@ -33,27 +38,26 @@ export interface Wanted {
 }
 
 export interface Ranked {
-  /** What is to be tried, first choice first. */
+  /** What to try, first choice first. */
   candidates: Offer[]
-  /** What is not among the candidates, and why. `instead`: it has a flaw, and without that would be tried before the first of them. */
+  /** What is not a candidate, and why. `instead`: without its flaw it would come before the first one. */
   passed: { offer: Offer; reason: string; instead?: true }[]
-  /** Another source has this, with another content, and newer than the first choice, or recorded where that one is not. */
+  /** Another source's different content, newer than the first choice or recorded when that is not. */
   newer?: Offer
 }
 
 /**
- * Which copies of an item serve it, best first. Of each source its best copy comes before any second one, in the order of the sources:
- * a source whose best copy turns out bad falls through to the next. Within a source, those of this environment come before
- * those of production; then the recorded by the time in their record, then unrecorded ones by their stamp, then `-latest`.
- * `newest` takes the recorded of all sources by their time instead, then the unrecorded, then the `-latest`.
+ * Which copies of an item serve it, best first. Each source's best copy comes before any second one, in the
+ * order of the sources. Within a source: this environment before production, then recorded by time, by stamp,
+ * `-latest`. `newest`: across all sources, first the recorded by time, then the others.
  */
 export function rankOffers(offers: readonly Offer[], wanted: Wanted): Ranked {
   const { order } = wanted
-  const own = offers.filter(({ source }) => order.includes(source))
+  const own = afterLarger(offers.filter(({ source }) => order.includes(source)))
   const judged = own.map((offer) => ({ offer, reason: reasonAgainst(offer, wanted) }))
   const usable = judged.filter(({ reason }) => reason === undefined).map(({ offer }) => offer)
   const sorted = [...usable].sort(better(wanted))
-  // A copy that is known to be no good has its turn all the same: its source falls through to the next one, and not to its own second copy.
+  // A bad copy keeps its turn, so its source falls through to the next one, not to its own second copy.
   const inLine = judged.filter(({ offer, reason }) => reason === undefined || isBadButInTime(offer, wanted))
   const line = inLine.map(({ offer }) => offer).sort(better(wanted))
   const shelves = order.map((source) => line.filter((offer) => offer.source === source))
@@ -65,34 +69,44 @@ export function rankOffers(offers: readonly Offer[], wanted: Wanted): Ranked {
     reason === undefined ? [] : [{ offer, reason, ...(instead.includes(offer) ? { instead: true } : {}) }],
   )
   const newer = newerThan(first, sorted)
-  return { candidates, passed, ...(newer ? { newer } : {}) }
+  return { candidates, passed, newer }
+}
+
+/** An adopted copy may be incomplete: after an earlier, larger backup it ranks as if without a record. */
+function afterLarger(offers: readonly Offer[]): Offer[] {
+  const made = offers.filter(({ kind, flaw, record }) => kind === 'recorded' && !flaw && !record?.adopted)
+  const isLess = (offer: Offer) =>
+    made.some((one) => timeOf(one) <= timeOf(offer) && (one.bytes ?? 0) > (offer.bytes ?? 0))
+  return offers.map((offer) =>
+    offer.record?.adopted !== undefined && isLess(offer) ? { ...offer, kind: 'unrecorded' } : offer,
+  )
 }
 
 function reasonAgainst(offer: Offer, { at, now, environment, ownOnly }: Wanted): string | undefined {
   if (offer.flaw !== undefined) return offer.flaw
   if (isFromFuture(offer, now))
-    return 'is from the future: see whether the clock of this machine is right (date -u), or was wrong when it was made'
-  if (at !== undefined && offer.time === undefined) return 'tells no time, and --at asks for one'
+    return 'is dated in the future: check the clock of this machine (date -u), which is wrong now or was wrong then'
+  if (at !== undefined && offer.time === undefined) return 'has no time, and --at needs one'
   if (at !== undefined && offer.time !== undefined && offer.time > at)
     return `is later than ${at.toISOString()}`
   if (ownOnly && offer.environment !== environment)
-    return `is the identity of ${offer.environment}, and this is ${environment}: name the item in --only to take it all the same`
+    return `is the identity of ${offer.environment}, and this is ${environment}: name the item in --only to take it anyway`
   return undefined
 }
 
-/** One that would have been taken, had it not a flaw. */
+/** One that would be taken, except for its flaw. */
 function isBadButInTime({ flaw, ...offer }: Offer, wanted: Wanted): boolean {
   return flaw !== undefined && reasonAgainst(offer, wanted) === undefined
 }
 
-/** An unrecorded copy's time is the start of its period, and -latest's may be when somebody copied it. */
+/** An unrecorded copy's time is the start of its period, and -latest's may be the time of copying. */
 export function isFromFuture({ kind, time }: Offer, now: Date): boolean {
   return kind !== 'latest' && time !== undefined && time > now
 }
 
 const rank: Record<OfferKind, number> = { recorded: 0, repository: 0, unrecorded: 1, latest: 2 }
 
-/** Orders copies, wherever they lie; of equal ones that of the first source, and in it the later name, comes first. */
+/** Orders copies of all sources; among equals the first source's comes first, then the later name. */
 function better({ environment, order }: Wanted): (a: Offer, b: Offer) => number {
   const foreign = (offer: Offer) => (offer.environment === environment ? 0 : 1)
   return (a, b) =>
@@ -103,13 +117,13 @@ function better({ environment, order }: Wanted): (a: Offer, b: Offer) => number 
     (a.key === b.key ? 0 : a.key < b.key ? 1 : -1)
 }
 
-/** The best of each shelf, then the second of each, and so on. */
+/** The best of each source, then the second of each, and so on. */
 function inTurns(shelves: readonly Offer[][]): Offer[] {
   const longest = Math.max(0, ...shelves.map((shelf) => shelf.length))
   return Array.from({ length: longest }, (_, turn) => shelves.flatMap((shelf) => shelf[turn] ?? [])).flat()
 }
 
-/** `sorted`: best first, so that of one environment and kind the newest comes first; of the first choice's own source there is none newer. */
+/** `sorted`: best first, so the newest comes first. The first choice's own source has none newer. */
 function newerThan(first: Offer | undefined, sorted: readonly Offer[]): Offer | undefined {
   if (first === undefined) return undefined
   const newest = sorted.find(
@@ -119,7 +133,7 @@ function newerThan(first: Offer | undefined, sorted: readonly Offer[]): Offer | 
   return timeOf(newest) > timeOf(first) || rank[first.kind] > 0 ? newest : undefined
 }
 
-/** One content went to several stores within the hour, and nothing has changed since. */
+/** One content went to several stores within the hour, and has not changed since. */
 function holdsTheSame({ record: one }: Offer, { record: other }: Offer): boolean {
   if (one === undefined || other === undefined) return false
   return (
@@ -127,7 +141,7 @@ function holdsTheSame({ record: one }: Offer, { record: other }: Offer): boolean
   )
 }
 
-/** What tells no time is older than everything that tells one. */
+/** A copy without a time counts as older than all others. */
 function timeOf({ time }: Offer): number {
   return time?.getTime() ?? 0
 }

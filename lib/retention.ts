@@ -1,22 +1,17 @@
-/**
- * Of how many of the newest days, ISO weeks and months that have copies the newest copy is kept. Absent: 0.
- */
+/** How many of the newest days, ISO weeks and months with copies keep their newest copy. Absent: 0. */
 export interface KeepRule {
   daily?: number
   weekly?: number
   monthly?: number
 }
 
-/**
- * A copy that stays, and why: `newest`, `daily`, `weekly`, `monthly`, or `oldest daily` and so on; at least
- * one.
- */
+/** A copy that stays, and at least one reason: `newest`, `daily`, `weekly`, `monthly`, `oldest daily` … */
 export interface Kept<T> {
   copy: T
   reasons: string[]
 }
 
-/** Every copy that was given, in exactly one of the three; each newest first. */
+/** Every given copy, in exactly one of the three lists, newest first. */
 export interface Selection<T> {
   keep: Kept<T>[]
   drop: T[]
@@ -24,20 +19,9 @@ export interface Selection<T> {
 }
 
 /**
- * Decides which copies a rule keeps. Days, weeks and months are those of UTC; only periods that have copies
- * count.
- *
- * The meaning is that of `restic forget --keep-daily/-weekly/-monthly` (from 0.16 on): each rule by itself
- * takes the newest copy of each period, from the newest period back, as often as its count says; a rule that
- * has some left at the end takes the oldest copy too. A copy may serve several rules at once, so 1 daily and
- * 1 monthly is one copy: the newest.
- *
- * Two things differ from restic. The newest copy always stays, even when every count is 0. Copies later than
- * `now` count for nothing and are set apart, neither kept nor dropped: a clock that was ahead must not push
- * good copies out.
- *
- * Of copies with the same time, the one given first is taken for the newer. Throws RangeError when a count is
- * not a whole number from 0 up, or a time is invalid.
+ * Decides which copies a rule keeps, like `restic forget --keep-*` since 0.16, by UTC periods that have
+ * copies. But the newest copy always stays, and those after `now` are set apart: a fast clock must not push
+ * good copies out. Of equal times the first given counts as newer. Throws RangeError for a bad count or time.
  */
 export function selectCopies<T>(
   copies: readonly T[],
@@ -83,10 +67,7 @@ function dayOf(time: number): number {
   return Math.floor(time / DAY)
 }
 
-/**
- * Weeks since the one of 1970-01-01, which was a Thursday: an ISO week begins on Monday and belongs to one
- * year only.
- */
+/** Weeks since the one of 1970-01-01, a Thursday: an ISO week starts on Monday and belongs to one year. */
 function weekOf(time: number): number {
   return Math.floor((dayOf(time) + 3) / 7)
 }

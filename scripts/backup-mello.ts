@@ -1,33 +1,34 @@
-import { backupExits, backupFlags } from '../lib/cli/backup-manual.ts'
+import { backupManual } from '../lib/backup/flags.ts'
+import { objectStores } from '../lib/cli/help.ts'
 import { main } from '../lib/cli/main.ts'
 
-await main(
+export default await main(
+  import.meta.url,
   {
-    command: 'backup-mello',
+    ...backupManual('backup-mello'),
     summary:
-      "backs the users' files up to object storage and their credentials to a private git repository; run on Mello",
+      "backs the users' files up to object storage, and credentials to a private git repository; run it on Mello",
     description: `
-Workflows, inputs, user data and custom nodes go to R2 as user-data, outputs as user-outputs, so that --quick hides nothing. Credentials
-are committed and pushed only when they changed, never by force. What did not change writes nothing; nothing is ever
-overwritten or removed.`,
-    flags: backupFlags,
-    examples: [
-      { what: 'before shutting down', command: 'tsx scripts/backup-mello.ts' },
-      {
-        what: 'as cron runs it every hour',
-        command: 'tsx scripts/backup-mello.ts --only user-data --to r2',
-      },
-      { what: 'without the outputs', command: 'tsx scripts/backup-mello.ts --quick' },
-    ],
-    settings: [
-      "MELLO_PROJECT_DIR, USER_DATA_HOST      where the users' files are",
-      'R2_ENDPOINT, R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY, R2_*_BUCKET',
-      'HETZNER_ENDPOINT, HETZNER_ACCESS_KEY_ID, HETZNER_SECRET_ACCESS_KEY',
-      'R2_SESSION_TOKEN, HETZNER_SESSION_TOKEN  with temporary credentials',
-      'CREDENTIALS_REPO                       the private repository',
-      'ENVIRONMENT, BACKUP_NOW                see the README',
-    ],
-    exits: backupExits,
+Workflows, inputs, user data and custom nodes go to R2 as user-data, outputs as user-outputs, so that --quick hides nothing.
+--only user-data takes both, item:user-data that item alone. Credentials
+are committed and pushed when they changed, never by force. What did not change writes nothing, and nothing is ever overwritten or removed.`,
+    examples: {
+      'before shutting down': 'comfyume-backup backup-mello',
+      'as cron runs it every hour': 'comfyume-backup backup-mello --only user-data --to r2',
+      'without the outputs': 'comfyume-backup backup-mello --quick',
+    },
+    settings: ['MELLO_PROJECT_DIR', 'USER_DATA_HOST', ...objectStores, 'CREDENTIALS_REPO', 'BACKUP_PING_URL'],
   },
-  async (flags) => (await import('../lib/cli/backup-command.ts')).backupCommand('backup-mello', flags),
+  async (asked, { toolkit, ping }) => {
+    const { beginBackup, planBackup, showPlan } = await import('../lib/backup/command.ts')
+    const planned = planBackup('backup-mello', asked, toolkit)
+    if (asked.dryRun) return showPlan(planned, asked)
+    await using run = await beginBackup(planned, asked, ping) // locks, hosts, stores
+    for (const job of run.jobs)
+      await run.item(job, async (item) => {
+        const found = await item.survey() // size and fingerprint; throws if it cannot be a backup
+        return found.store() // one pass into all its stores, reads back, writes the record last
+      })
+    return await run.end() // pings, saves the report, prints the last line
+  },
 )

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
+import { parseFlags } from '../lib/cli/flags.ts'
 import type { Table } from './bench/harness/comparison.ts'
 import { fitLine, median } from './bench/harness/figures.ts'
 import { barsSvg, linesSvg } from './bench/harness/plot.ts'
-import { readAsked } from './bench/harness/request.ts'
+import { benchFlags, readAsked } from './bench/harness/request.ts'
 import { markdown } from './bench/harness/table.ts'
 
 test.each([
@@ -82,9 +83,12 @@ test('a chart begins at nothing and ends at the largest figure', () => {
   expect(svg).toContain('points="50,200 185,125 320,50"')
 })
 
+const known = ['one', 'two']
+const asked = (...argv: string[]) => readAsked(parseFlags(argv, benchFlags(known)), known)
+
 test('what the flags ask for', () => {
-  expect(readAsked({}, ['one', 'two'])).toMatchObject({ names: ['one', 'two'], gigabytes: 1, rounds: 3 })
-  expect(readAsked({ only: 'two', gb: '0.5', out: 'docs' }, ['one', 'two'])).toMatchObject({
+  expect(asked()).toMatchObject({ names: ['one', 'two'], gigabytes: 1, rounds: 3 })
+  expect(asked('--only', 'two', '--gb', '0.5', '--out', 'docs')).toMatchObject({
     names: ['two'],
     gigabytes: 0.5,
     out: 'docs',
@@ -92,12 +96,10 @@ test('what the flags ask for', () => {
 })
 
 test.each([
-  [{ only: 'three' }, '--only three: there are one, two'],
-  [{ only: ',' }, '--only nothing: there are one, two'],
-  [{ gb: '21' }, '--gb takes a number from 0.01 to 20; it was given "21"'],
-  [{ gb: 'much' }, '--gb takes a number'],
-  [{ rounds: '1.5' }, '--rounds takes a whole number from 1 to 99'],
-  [{ files: '0' }, '--files takes a whole number'],
-])('%j is refused', (flags, message) =>
-  expect(() => readAsked(flags as Record<string, string>, ['one', 'two'])).toThrow(message),
-)
+  ['--only', 'three', '--only: three: not known here; there are one, two'],
+  ['--only', ',', '--only is empty; there are one, two'],
+  ['--gb', '21', '--gb takes a number from 0.01 to 20; it was given "21"'],
+  ['--gb', 'much', '--gb takes a number'],
+  ['--rounds', '1.5', '--rounds takes a whole number from 1 to 99'],
+  ['--files', '0', '--files takes a whole number'],
+])('%s %s is refused', (flag, value, message) => expect(() => asked(flag, value)).toThrow(message))

@@ -1,11 +1,34 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type Copy, findLatest, isAfter, isWithin, listCopies, newestGood, readCopy } from '../lib/copies.ts'
+import { writeList } from '../lib/capture/list.ts'
+import { type Link, listName } from '../lib/chain.ts'
+import {
+  type Copy,
+  findLatest,
+  isAfter,
+  isWithin,
+  type KnownCopy,
+  listCopies,
+  newestAndLater,
+  newestGood,
+  readCopy,
+} from '../lib/copies.ts'
 import type { Stamp } from '../lib/naming.ts'
-import { directoryStore } from '../lib/stores/directory.ts'
+import { makeRecord } from '../lib/record.ts'
+import { directoryStore } from '../lib/stores/directory/store.ts'
 import type { AppendOnlyStore } from '../lib/stores/store.ts'
 
 const sha256 = 'a'.repeat(64)
@@ -120,7 +143,7 @@ test('of a store that holds much else, no more is listed than begins like the it
     },
   }
   await listCopies(counting, 'config/', 'env')
-  expect(asked).toEqual(['config/env-'])
+  expect(asked).toEqual(['config/env-20'])
 })
 
 test('no more records are read than are needed', async () => {
@@ -223,4 +246,111 @@ describe('the one archive that the older scripts kept', () => {
     rmSync(path.join(root, 'config/env-latest.tar.gz.sha256'))
     expect(await latest()).not.toHaveProperty('recordKey')
   })
+})
+
+describe('what an hour costs does not grow with history', () => {
+  const now = new Date('2026-11-24T10:20:00Z')
+  const hoursBack = (hours: number) =>
+    new Date(now.getTime() - hours * 3_600_000).toISOString().slice(0, 13).replace('T', '-')
+
+  test('whatever lies in the store, the newest good copy is the one that a whole listing gives', async () => {
+    const hours = fc.oneof(fc.integer({ min: -60, max: 80 }), fc.integer({ min: -500, max: 3000 }))
+    const copy = fc.record({
+      back: hours,
+      late: fc.integer({ min: 0, max: 30 }),
+      bytes: fc.constantFrom(3, 3, 4),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(copy, { maxLength: 6 }), async (copies) => {
+        rmSync(path.join(root, 'config'), { recursive: true })
+        mkdirSync(path.join(root, 'config'))
+        for (const { back, late, bytes } of copies)
+          backup(hoursBack(back), `${hoursBack(back).slice(0, 10)}T10:${10 + late}:00Z`, bytes)
+        const { newest, copies: later } = await newestAndLater(store, 'config/', 'env', now)
+        const all = await list()
+        expect(newest).toEqual(await newestGood(store, all, now))
+        const today = all.filter(({ stamp }) => stamp >= '2026-11-24')
+        expect(later.filter(({ stamp }) => stamp >= '2026-11-24')).toEqual(today)
+      }),
+      { numRuns: 60 },
+    )
+  })
+})
+
+describe('an increment is good where all that it builds on lies there', () => {
+  const linkOf = (stamp: string): Link => ({
+    archive: `env-${stamp}.tar.gz`,
+    sha256: digest(stamp),
+    bytes: 3,
+  })
+  const digest = (text: string) => createHash('sha256').update(text).digest('hex')
+  /** Each hour builds on the one before; the first is whole. */
+  async function chain(...stamps: string[]) {
+    for (const [number, stamp] of stamps.entries()) {
+      const own = linkOf(stamp)
+      const links = stamps.slice(0, number).map(linkOf)
+      const base = links.at(-1)
+      const increment = base && { base, whole: linkOf(stamps[0] as string).archive, link: number, deleted: 0 }
+      const list = await buffer(writeList({ item: 'env', archive: own, links }, [], []))
+      put(own.archive, 'abc')
+      writeFileSync(path.join(root, 'config', listName(own.archive)), list)
+      const about = { ...own, list: { sha256: 'b'.repeat(64), bytes: list.length }, increment }
+      const time = new Date(`${stamp.slice(0, 10)}T${stamp.slice(11, 13)}:10:00Z`)
+      put(`${own.archive}.sha256`, makeRecord({ ...about, time }))
+    }
+  }
+  const hours = ['2026-11-23-05', '2026-11-23-06', '2026-11-24-05', '2026-11-24-06', '2026-11-24-07']
+  const now = '2026-11-24T10:00:00Z'
+  const without = (name: string) => rmSync(path.join(root, 'config', name))
+
+  test('the newest one is found, and its list counts as no copy', async () => {
+    await chain(...hours)
+    expect(await newest(now)).toBe('2026-11-24-07')
+    expect((await list()).map(({ stamp }) => stamp)).toEqual(hours.toReversed())
+  })
+
+  test.each<[string, string, () => void]>([
+    ['a link is gone', '2026-11-23-06', () => without('env-2026-11-24-05.tar.gz')],
+    ['the record of a link is gone', '2026-11-23-06', () => without('env-2026-11-24-05.tar.gz.sha256')],
+    ['a link is cut short', '2026-11-23-06', () => put('env-2026-11-24-05.tar.gz', 'a')],
+    ['its list is gone', '2026-11-24-06', () => without('env-2026-11-24-07.list.gz')],
+    ['its list is none', '2026-11-24-06', () => put('env-2026-11-24-07.list.gz', 'none')],
+    [
+      'its list is another one',
+      '2026-11-24-06',
+      () => copyFileSync(inFolder('env-2026-11-24-06.list.gz'), inFolder('env-2026-11-24-07.list.gz')),
+    ],
+  ])('where %s, the last that is whole is the newest good one: %s', async (_, expected, harm) => {
+    await chain(...hours)
+    harm()
+    expect(await newest(now)).toBe(expected)
+  })
+  const inFolder = (name: string) => path.join(root, 'config', name)
+
+  test('where the whole one is gone, the chain before it serves, and where there is none, nothing', async () => {
+    await chain('2026-11-22-05', '2026-11-22-06')
+    await chain(...hours)
+    without('env-2026-11-23-05.tar.gz')
+    expect(await newest(now)).toBe('2026-11-22-06')
+    without('env-2026-11-22-05.tar.gz')
+    expect(await newest(now)).toBeUndefined()
+  })
+
+  test('a link that is known to be broken counts as one that is lost', async () => {
+    await chain(...hours)
+    const counts = (copy: KnownCopy, links: readonly Copy[]) =>
+      ![...links, copy].some(({ stamp }) => stamp === '2026-11-24-06')
+    const found = await newestGood(store, await list(), new Date(now), counts)
+    expect(found?.stamp).toBe('2026-11-24-05')
+  })
+
+  test.each([0, 6, 20, 100])(
+    'however long ago it was made, all of its chain is listed: %i days',
+    async (days) => {
+      await chain(...hours)
+      const later = new Date(new Date(now).getTime() + days * 24 * 3600 * 1000)
+      const found = await newestAndLater(store, 'config/', 'env', later)
+      expect(found.newest?.stamp).toBe('2026-11-24-07')
+    },
+  )
 })

@@ -1,38 +1,19 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { CronExpressionParser } from 'cron-parser'
-import { backupFlags } from '../lib/cli/backup-manual.ts'
-import { listOf, parseFlags } from '../lib/cli/flags.ts'
-import type { CommandName } from '../lib/inventory.ts'
-import type { Request } from '../lib/select.ts'
+import type { Request } from '../lib/backup/select.ts'
+import { type CronLine, type Crontab, readCrontab as read, toolkitRun } from '../lib/crontab.ts'
+import { requestOf as requestOfRun } from '../lib/doctor/checks/cron.ts'
 
-export interface CronLine {
-  /** The five fields. */
-  schedule: string
-  /** All that cron gives to the shell. */
-  command: string
-}
-
-export interface Crontab {
-  file: string
-  /** `NAME=value` lines. */
-  variables: Record<string, string>
-  lines: CronLine[]
-}
-
-/** Reads crontab/<name> as cron does: variables, then lines of five fields and a command. */
-export function readCrontab(name: string): Crontab {
+/** Reads crontab/<name> and throws for a line that cron would refuse. */
+export function readCrontab(name: string): Crontab & { file: string } {
   const file = path.resolve(import.meta.dirname, '../crontab', name)
-  const crontab: Crontab = { file, variables: {}, lines: [] }
-  for (const text of readFileSync(file, 'utf8').split('\n')) {
-    if (text.trim() === '' || text.startsWith('#')) continue
-    const [, variable, value = ''] = /^([A-Z_]+)=(.*)$/.exec(text) ?? []
-    const [, schedule, command] = /^((?:\S+ ){4}\S+) (\S.*)$/.exec(text) ?? []
-    if (variable) crontab.variables[variable] = value.replace(/^"(.*)"$/, '$1')
-    else if (schedule && command) crontab.lines.push({ schedule, command })
-    else throw new Error(`${file}: neither a variable nor a line of cron: ${text}`)
-  }
-  return crontab
+  const text = readFileSync(file, 'utf8')
+  const crontab = read(text)
+  const wanted = text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'))
+  if (wanted.length !== crontab.lines.length + Object.keys(crontab.variables).length)
+    throw new Error(`${file}: cron would refuse a line`)
+  return { file, ...crontab }
 }
 
 /** The moments of one day at which a line runs. */
@@ -43,15 +24,7 @@ export function runsOfADay({ schedule }: CronLine): { hour: number; minute: numb
 }
 
 /** What a line asks a backup command for; undefined for a line that runs none. */
-export function requestOf({ command }: CronLine): Request | undefined {
-  const [, name, rest = ''] = /\/scripts\/(backup-\S+)\.ts(.*?) >>/.exec(command) ?? []
-  if (name === undefined) return undefined
-  const flags = parseFlags(rest.split(' ').filter(Boolean), backupFlags)
-  const [only, to] = [listOf(flags.only), listOf(flags.to)]
-  return {
-    command: name as CommandName,
-    quick: flags.quick === true,
-    ...(only ? { only } : {}),
-    ...(to ? { to } : {}),
-  }
+export function requestOf(line: CronLine): Request | undefined {
+  const run = toolkitRun(line)
+  return run && requestOfRun(run)
 }

@@ -1,16 +1,16 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { execa } from 'execa'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { type Request, type Selected, selectItems } from '../lib/backup/select.ts'
 import { parseFlags } from '../lib/cli/flags.ts'
-import { verifyFlags } from '../lib/cli/verify-manual.ts'
+import { type CronLine, toolkitRun } from '../lib/crontab.ts'
+import { readPingedLine } from '../lib/doctor/checks/ping.ts'
 import { type Bucket, buckets, type Item, items, type StoreName, type StorePolicy } from '../lib/inventory.ts'
-import { type Request, type Selected, selectItems } from '../lib/select.ts'
-import { readBudget } from '../lib/verify/budget.ts'
-import { type CronLine, readCrontab, requestOf, runsOfADay } from './crontab-file.ts'
-import { type S3Server, startS3Server } from './servers/s3-server.ts'
+import { verifyFlags } from '../lib/verify/flags.ts'
+import { readCrontab, requestOf, runsOfADay } from './crontab-file.ts'
+import { kept, runInProcess } from './scripts/in-process.ts'
 
 const crontabs = {
   verda: { ...readCrontab('verda'), commands: ['backup-cron'] },
@@ -36,21 +36,25 @@ describe('the crontabs hold the schedules of the inventory', () => {
 test.each(['backup-cron', 'backup-verda', 'backup-mello', 'verify'])(
   'what the help of %s says that cron runs is a line of a crontab',
   async (command) => {
-    const project = path.resolve(import.meta.dirname, '..')
-    const { stdout } = await execa('node', ['--import', 'tsx', `scripts/${command}.ts`, '--help'], {
-      cwd: project,
-    })
-    const examples = [...stdout.matchAll(/^ {2}as cron runs it.*:\n {4}tsx (.+)$/gm)].map(([, line]) => line)
+    const [stdout, stderr] = [kept(), kept()]
+    const printed = { env: {}, stdout: stdout.stream, stderr: stderr.stream }
+    expect(await runInProcess(command, { argv: ['--help'], ...printed })).toBe(0)
+    const examples = [...stdout.text().matchAll(/^ {2}as cron runs it.*:\n {4}comfyume-backup (.+)$/gm)].map(
+      ([, line]) => line,
+    )
     expect(examples.length).toBeGreaterThan(0)
     const commands = Object.values(crontabs).flatMap(({ lines }) =>
-      lines.map((line) => line.command.replace(/^.*\/(?=scripts\/)/, '').replace(/ >>.*$/, '')),
+      lines.map((line) => {
+        const { name = '', argv = [] } = toolkitRun(line) ?? {}
+        return [name, ...argv].join(' ')
+      }),
     )
     expect(commands).toEqual(expect.arrayContaining(examples))
   },
 )
 
 describe.each(Object.entries(crontabs))('crontab/%s', (_, { variables, lines, commands }) => {
-  const log = lines.map(({ command }) => />>(\S+) 2>&1$/.exec(command)?.[1])
+  const log = lines.map(({ command }) => /^exec >>(\S+) 2>&1; /.exec(command)?.[1])
 
   test('sets the shell, the path with the Node runtime first, UTC, and no mail', () => {
     expect(variables).toMatchObject({ CRON_TZ: 'UTC', SHELL: '/bin/bash', MAILTO: '' })
@@ -66,13 +70,13 @@ describe.each(Object.entries(crontabs))('crontab/%s', (_, { variables, lines, co
   })
 
   test.each(lines)(
-    '$schedule begins with an absolute path, logs all, and has no % for cron to cut at',
+    '$schedule logs all, runs one program by its absolute path, and has no % for cron to cut at',
     (line) => {
-      expect(line.command).toMatch(/^\//)
-      expect(line.command).toMatch(/ >>\/\S+\.log 2>&1$/)
-      expect(line.command).not.toContain('%')
-      if (line.command.includes('/scripts/'))
-        expect(line.command.startsWith(`${install}/node_modules/.bin/tsx ${install}/scripts/`)).toBe(true)
+      const [, command = ''] = /^exec >>\/\S+\.log 2>&1; (\/[^;]+(?: \\;)?)$/.exec(line.command) ?? []
+      expect(command).not.toBe('')
+      expect(command).not.toContain('%')
+      if (command.includes('/scripts/'))
+        expect(command.startsWith(`${install}/node_modules/.bin/tsx ${install}/scripts/`)).toBe(true)
     },
   )
 
@@ -102,17 +106,39 @@ describe.each(Object.entries(crontabs))('crontab/%s', (_, { variables, lines, co
   })
 })
 
+test('no two lines of both crontabs ping the same check', () => {
+  const checks = Object.values(crontabs).flatMap(({ lines }) =>
+    lines.flatMap((line) => readPingedLine(line)?.check ?? []),
+  )
+  expect(checks).toHaveLength(backupLines.length + 2)
+  expect(new Set(checks).size).toBe(checks.length)
+})
+
+test.each([
+  ['backup-verda', '--to mello', '--to r2'],
+  ['backup-verda', '--only config', '--only config --to r2'],
+  ['backup-mello', '', '--quick'],
+  ['verify', '', '--drill'],
+  ['verify', '--store r2', '--store r2 --adopt'],
+  ['verify', '--bytes 1G', '--bytes 1G --sample'],
+])('%s %s and %s have a check each', (name, one, other) => {
+  const check = (flags: string) =>
+    readPingedLine({ schedule: '', command: `tsx /x/scripts/${name}.ts ${flags} >>/log 2>&1` })?.check
+  expect(check(one)).toMatch(new RegExp(`^${name}-[a-z0-9-]+$`))
+  expect(check(one)).not.toBe(check(other))
+})
+
 describe('every month, in a minute of its own, archives are read back', () => {
   const readsBack = ({ lines }: (typeof crontabs)['verda']) =>
     lines.flatMap(({ schedule, command }) => {
-      const [, flags] = /\/scripts\/verify\.ts(.*?) >>/.exec(command) ?? []
+      const [, flags] = /\/scripts\/verify\.ts(.*)$/.exec(command) ?? []
       return flags === undefined
         ? []
         : [{ schedule, flags: parseFlags(flags.split(' ').filter(Boolean), verifyFlags) }]
     })
 
   test('on Verda those of the share, by name, so that one that is not mounted is a failure', () => {
-    expect(readsBack(crontabs.verda)).toEqual([{ schedule: '45 4 1 * *', flags: { store: 'sfs' } }])
+    expect(readsBack(crontabs.verda)).toEqual([{ schedule: '45 4 1 * *', flags: { store: ['sfs'] } }])
   })
 
   test('on Mello those of every store that it has, with a budget that can be read', () => {
@@ -120,58 +146,7 @@ describe('every month, in a minute of its own, archives are read back', () => {
     expect(others).toEqual([])
     expect(line?.schedule).toBe('55 5 1 * *')
     expect(Object.keys(line?.flags ?? {})).toEqual(['bytes'])
-    expect(readBudget(line?.flags.bytes as string)).toBeGreaterThan(192 * 2 ** 30)
-  })
-})
-
-describe('as cron runs it, with a bare environment', () => {
-  let folder: string
-  let server: S3Server
-  beforeAll(async () => {
-    folder = mkdtempSync(path.join(tmpdir(), 'crontab-'))
-    mkdirSync(path.join(folder, 'bin'))
-    symlinkSync(process.execPath, path.join(folder, 'bin/node'))
-    for (const part of ['node_modules', 'lib', 'scripts', 'package.json'])
-      symlinkSync(path.resolve(import.meta.dirname, '..', part), path.join(folder, part))
-    mkdirSync(path.join(folder, 'share/cache'), { recursive: true })
-    const names = Object.values(buckets).map(({ name }) => name)
-    server = await startS3Server({ folder: path.join(folder, 'r2'), buckets: names })
-  })
-  afterAll(async () => {
-    await server.close()
-    rmSync(folder, { recursive: true })
-  })
-
-  /** What would else stand in .env: the key of R2, and places in which this test may look. */
-  const settings = () => ({
-    R2_ENDPOINT: server.endpoint,
-    R2_ACCESS_KEY_ID: server.accessKeyId,
-    R2_SECRET_ACCESS_KEY: server.secretAccessKey,
-    SFS_ROOT: path.join(folder, 'share'),
-    SFS_REQUIRE_MOUNT: '0',
-  })
-  const runnable = Object.values(crontabs).flatMap(({ variables, lines }) =>
-    lines.flatMap(({ command }) => {
-      const script = /\/scripts\/\S+\.ts/.exec(command)?.[0]
-      return script && existsSync(path.join(import.meta.dirname, '..', script)) ? { command, variables } : []
-    }),
-  )
-
-  test.each(runnable)('$command', async ({ command, variables }) => {
-    const dry = command
-      .replaceAll(install, folder)
-      .replace(/ >>\S+ 2>&1$/, ` --dry-run >>${folder}/run.log 2>&1`)
-    rmSync(`${folder}/run.log`, { force: true })
-    const PATH = variables.PATH?.replace(install, folder)
-    const { exitCode } = await execa('/bin/bash', ['-c', dry], {
-      cwd: '/',
-      env: { HOME: folder, LOGNAME: 'root', PATH, ...settings() },
-      extendEnv: false,
-      reject: false,
-    })
-    const log = readFileSync(`${folder}/run.log`, 'utf8')
-    expect(exitCode, log).toBe(0)
-    expect(log).toMatch(/ would do this:\n(?:.*\n)+/)
+    expect(line?.flags.bytes).toBeGreaterThan(192 * 2 ** 30)
   })
 })
 

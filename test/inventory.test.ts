@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { folderOf } from '../lib/backup/plan.ts'
+import { selectItems } from '../lib/backup/select.ts'
 import {
   type Bucket,
   type BucketName,
@@ -12,8 +14,6 @@ import {
   stores,
 } from '../lib/inventory.ts'
 import { ladder } from '../lib/naming.ts'
-import { folderOf } from '../lib/plan.ts'
-import { selectItems } from '../lib/select.ts'
 
 // The specification once more, as the facts and the design's contract state it: two copies that must agree.
 
@@ -197,12 +197,12 @@ describe('sources', () => {
   const optional = { required: false }
 
   test.each([
-    ['tailscale', { '/var/lib/tailscale': required }],
+    ['tailscale', { '/var/lib/tailscale': required, '/etc/default/tailscaled': optional }],
     ['ssh-host-keys', { '/etc/ssh/ssh_host_*': required }],
     ['fail2ban', { '/etc/fail2ban': required }],
-    ['ufw', { '/etc/ufw': required }],
+    ['ufw', { '/etc/ufw': required, '/etc/default/ufw': optional }],
     ['nginx', { '/etc/nginx': optional }],
-    ['ssl', { '/etc/letsencrypt': optional, '/etc/ssl/private': optional }],
+    ['ssl', { '/etc/letsencrypt': optional, '/etc/ssl': optional }],
     ['env', { '$PROJECT_DIR/.env': required }],
     ['home-dev', { '/home/dev': required }],
     ['root-home', { '/root': required }],

@@ -11,4 +11,8 @@ test('npm test says by name what it leaves out, and how to run that', async () =
   expect(real.length).toBeGreaterThan(2)
   for (const name of real) expect(stdout).toContain(`test/real/${name}`)
   expect(stdout).toContain('npm run test:real')
+  expect(stdout).toContain('Left out, project e2e: ')
+  expect(stdout).toContain('test/life/life.test.ts')
+  expect(stdout).toContain('npm run test:all')
+  expect(stdout).not.toContain('test/scripts/backup-cron.test.ts')
 })

@@ -6,6 +6,7 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { makeRecord, readRecord } from '../lib/record.ts'
+import { cpuSeconds } from './cpu.ts'
 
 const sha256 = 'a'.repeat(64)
 const full = {
@@ -76,6 +77,12 @@ test('what was made is read as it was, whatever its fields', () => {
 test.each([
   ['of sha256sum alone', `${sha256}  a.tar.gz\n`, { archive: 'a.tar.gz', sha256 }],
   ['of sha256sum -b', `${sha256} *a.tar.gz\n`, { archive: 'a.tar.gz', sha256 }],
+  ['of a name that begins with a space', `${sha256}   a\n`, { archive: ' a', sha256 }],
+  [
+    'of a name with what some take for the end of a line',
+    `${sha256}  a\u2028\n`,
+    { archive: 'a\u2028', sha256 },
+  ],
   ['with unknown comments', `# by hand\n# note: x\n${sha256}  a.tar.gz\n`, { archive: 'a.tar.gz', sha256 }],
   ['without a newline at its end', `${sha256}  a.tar.gz`, { archive: 'a.tar.gz', sha256 }],
   [
@@ -101,10 +108,10 @@ test.each([
 })
 
 test('a record that names a million changed files is read in no time', () => {
-  const before = performance.now()
+  const before = cpuSeconds()
   const record = readRecord(`${'# changed: x\n'.repeat(1_000_000)}${sha256}  a.tar.gz\n`)
   expect(record?.changed?.length).toBe(1_000_000)
-  expect(performance.now() - before).toBeLessThan(10_000)
+  expect(cpuSeconds() - before).toBeLessThan(10)
 })
 
 test.each([

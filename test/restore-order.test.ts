@@ -154,7 +154,7 @@ describe('between sources', () => {
   })
 })
 
-describe('what is passed over', () => {
+describe('what is skipped', () => {
   test('--at: what is later, and what tells no time', () => {
     const at = new Date('2026-11-22T23:59:59.999Z')
     expect(rank(['sfs 22', 'sfs 22T23', 'sfs 23', 'r2 24 unrecorded', 'sfs latest'], { at })).toEqual({
@@ -165,9 +165,7 @@ describe('what is passed over', () => {
       ],
       newer: undefined,
     })
-    expect(rank(['git'], { order: ['git'], at }).passed).toEqual([
-      'git: tells no time, and --at asks for one',
-    ])
+    expect(rank(['git'], { order: ['git'], at }).passed).toEqual(['git: has no time, and --at needs one'])
   })
 
   test('--at is inclusive to the millisecond', () => {
@@ -186,7 +184,7 @@ describe('what is passed over', () => {
     ])
     expect(candidates).toEqual(['sfs 23', 'sfs latest'])
     expect(passed).toHaveLength(2)
-    for (const reason of passed) expect(reason).toMatch(/is from the future: .*date -u/)
+    for (const reason of passed) expect(reason).toMatch(/is dated in the future: .*date -u/)
   })
 
   test('what has a flaw, in the words of whoever found it', () => {
@@ -264,7 +262,7 @@ describe('what is passed over', () => {
     expect(instead({}, offers.slice(0, 5)), 'where there is no first choice').toEqual([])
   })
 
-  test('what is passed over is never named as newer', () => {
+  test('what is skipped is never named as newer', () => {
     const at = new Date('2026-11-23T23:59:59.999Z')
     expect(rank(['sfs 22', 'r2 24', offer('mello 23', { flaw: 'bad' })], { at }).newer).toBeUndefined()
   })
@@ -286,7 +284,7 @@ describe('on another environment than production', () => {
     expect(rank([offer('sfs 20', staging), 'r2 24'], staging).newer).toBeUndefined()
   })
 
-  test("the identity of production is passed over, and the item's own is not", () => {
+  test("the identity of production is skipped, and the item's own is not", () => {
     const ownOnly = { ...staging, ownOnly: true }
     const { candidates, passed } = rank(['sfs 24', offer('sfs 20', staging)], ownOnly)
     expect(candidates).toEqual(['sfs 20'])

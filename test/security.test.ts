@@ -6,7 +6,7 @@ import { jsonBlocks, policies, securityPage } from './security-page.ts'
 
 const project = path.resolve(import.meta.dirname, '..')
 
-test('every test that SECURITY.md names is there, and every test of test/security is named', () => {
+test('every test that docs/security.md names is there, and every test of test/security is named', () => {
   const named = new Set(
     [...securityPage.matchAll(/`(test\/[\w./-]+\.test\.ts)`/g)].map(([, file]) => file as string),
   )
@@ -23,12 +23,12 @@ test('its links lead somewhere', () => {
       .replace(/[^\w\s-]/g, '')
       .replaceAll(' ', '-')}`
   const anchorsOf = (file: string) =>
-    [...readFileSync(path.join(project, file), 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
-      anchor(heading),
+    [...readFileSync(path.join(project, 'docs', file), 'utf8').matchAll(/^#+ (.*)$/gm)].map(
+      ([, heading = '']) => anchor(heading),
     )
   const links = [...securityPage.matchAll(/\]\(([\w.]*)(#[\w-]+)\)/g)]
   expect(links.length).toBeGreaterThan(4)
-  for (const [, file, to] of links) expect(anchorsOf(file || 'SECURITY.md'), `${file}${to}`).toContain(to)
+  for (const [, file, to] of links) expect(anchorsOf(file || 'security.md'), `${file}${to}`).toContain(to)
 })
 
 test('its policies are for the four buckets, and allow no deletion', () => {
@@ -51,7 +51,7 @@ test('no package that a run needs is installed by a script, and each is pinned w
     packages: Record<string, { dev?: true; integrity?: string; hasInstallScript?: true }>
   }
   const { dependencies, allowScripts } = JSON.parse(readFileSync(path.join(project, 'package.json'), 'utf8'))
-  expect(Object.keys(dependencies).length).toBe(7)
+  expect(Object.keys(dependencies).length).toBe(9)
   const needed = Object.entries(packages).filter(([name, { dev }]) => name !== '' && !dev)
   expect(needed.length).toBeGreaterThan(50)
   expect(

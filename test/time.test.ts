@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { readTime } from '../lib/time.ts'
+import { readTime } from '../lib/naming.ts'
 
 test.each([
   ['2026-11-24', '2026-11-24T00:00:00.000Z'],

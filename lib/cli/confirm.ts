@@ -1,18 +1,36 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 
-/** Asks on the terminal; only the whole word yes is a yes. Whoever breaks off (Ctrl-C, Ctrl-D) has said no. */
+/** Asks on the terminal. y and yes mean yes. Ctrl-C and Ctrl-D mean no. */
 export async function confirmed(question: string): Promise<boolean> {
   const asked = createInterface({ input: process.stdin, output: process.stderr })
   try {
-    // Some versions of Node reject the question then, others leave it unanswered for ever.
+    // On Ctrl-C some versions of Node reject the question, others never answer it.
     const unanswered = once(asked, 'close').then(() => '')
     const answered = asked.question(question).catch(() => '')
     const answer = await Promise.race([answered, unanswered])
     if (answer === '') process.stderr.write('\n')
-    return answer.trim().toLowerCase() === 'yes'
+    return ['y', 'yes'].includes(answer.trim().toLowerCase())
   } finally {
     asked.removeAllListeners('close')
     asked.close()
   }
 }
+
+/** Until disposed, prints what an interrupted run leaves behind, then ends as the signal asks. */
+export function tellingOfBreak(text: () => string): Disposable {
+  const tell = (signal: NodeJS.Signals) => {
+    process.stderr.write(`\n${text()}\n`)
+    // tsx also listens, and would let the run continue.
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  }
+  for (const signal of signals) process.once(signal, tell)
+  return {
+    [Symbol.dispose]() {
+      for (const signal of signals) process.off(signal, tell)
+    },
+  }
+}
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

@@ -1,32 +1,112 @@
-import { Mistake } from '../mistake.ts'
-import { printableLines } from '../printable.ts'
-import { type Flags, parseFlags } from './flags.ts'
+import { realpathSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Mistake } from '../settings/mistake.ts'
+import { messageOf, printableLines } from '../text.ts'
+import { type Asked, FlagError, type FlagTable, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
+import { endOutput, surviveLostOutput } from './output.ts'
+import { type Pinger, pinger } from './ping.ts'
 
 /**
- * Reads the command line, shows the help where it asks for it, else runs the command to its exit code, and ends the process with it, also while something of a hanging share is still under
- * way. The operator's own mistakes are told in words and end with 2; a defect of this program shows its stack. What the command itself needs is for `run` to
- * load: a help page or a wrong flag does not wait for it.
+ * A command: takes words, prints to this process's streams, returns the exit code. `toolkit`: the folder with
+ * scripts, crontab and .env. Default: the folder of its own script.
  */
-export async function main(manual: Manual, run: (flags: Flags) => Promise<number>): Promise<never> {
-  // Whatever cron or a login shell had: nothing that this makes, itself or through its children, can others write to.
+export type Program = ((argv: readonly string[], toolkit?: string) => Promise<number>) & { manual: Manual }
+
+/** What a command gets in addition to its flags. */
+export interface Given {
+  /** The folder with scripts, crontab and .env. */
+  toolkit: string
+  /** The monitoring service, with this run's check. Does nothing if none is set up. */
+  ping: Pinger
+}
+
+type Run<F extends FlagTable> = (asked: Asked<F>, given: Given) => Promise<number>
+
+/**
+ * Returns the command. If the process was started with `script` (its `import.meta.url`), also runs it and
+ * ends the process with its exit code.
+ */
+export async function main<F extends FlagTable>(
+  script: string,
+  manual: Manual<F>,
+  run: Run<F>,
+): Promise<Program> {
+  const own = path.resolve(path.dirname(fileURLToPath(script)), '..')
+  const program: Program = Object.assign(
+    (argv: readonly string[], toolkit = own) => runCommand(argv, manual, run, toolkit),
+    { manual },
+  )
+  if (!startedWith(script)) return program
+  surviveLostOutput()
+  // The exit code if Node ends because nothing keeps it alive.
+  process.exitCode = 1
+  const code = await program(process.argv.slice(2))
+  const lost = await endOutput(manual.command)
+  // Ends even if access to a hanging share is still pending.
+  process.exit(lost && code === 0 ? 1 : code)
+}
+
+/**
+ * Parses the command line, then shows the help or runs the command. Mistakes end with 2 and no stack, bugs
+ * show the stack. `run` loads its own modules, so that --help and wrong flags answer at once.
+ */
+async function runCommand<F extends FlagTable>(
+  argv: readonly string[],
+  manual: Manual<F>,
+  run: Run<F>,
+  toolkit: string,
+): Promise<number> {
+  // Whatever the umask of cron or a login shell was: others must not write to our files.
   process.umask(process.umask(0o022) | 0o022)
-  let code: number
   try {
-    const flags = parseFlags(process.argv.slice(2), manual.flags)
-    code = flags.help ? await showHelp(manual) : await run(flags)
+    if (argv.includes('--version')) return await showVersion()
+    const words = argv.map((word) => (word === '-h' ? '--help' : word))
+    const asked = parseFlags(words, manual.flags)
+    if (asked.help) return await showHelp(manual)
+    const ping = await pingerFor(asked, manual, toolkit)
+    return await run(asked, { toolkit, ping }).catch(async (error) => {
+      if (!(error instanceof FlagError)) await ping.end(false, messageOf(error))
+      throw error
+    })
   } catch (error) {
     const mistake = error instanceof Mistake
     process.stderr.write(`${manual.command}: ${printableLines(mistake ? error.message : describe(error))}\n`)
     if (mistake && error.explainedByHelp) process.stderr.write(`${manual.command} --help explains them\n`)
-    code = mistake ? 2 : 1
+    return mistake ? 2 : 1
   }
-  await Promise.all([process.stdout, process.stderr].map(flushed))
-  process.exit(code)
+}
+
+async function pingerFor<F extends FlagTable>(
+  asked: Asked<F> & { dryRun?: boolean },
+  manual: Manual<F>,
+  toolkit: string,
+): Promise<Pinger> {
+  if (manual.check === undefined || asked.dryRun) return pinger(undefined, '')
+  const { examineEnvironment } = await import('../settings/settings.ts')
+  return pinger(examineEnvironment(toolkit).environment.BACKUP_PING_URL, manual.check(asked))
+}
+
+/** True unless the process certainly started with another file. A wrong false would do nothing and exit 0. */
+function startedWith(script: string): boolean {
+  try {
+    return realpathSync(process.argv[1] as string) === realpathSync(fileURLToPath(script))
+  } catch {
+    return true
+  }
 }
 
 async function showHelp(manual: Manual): Promise<number> {
-  process.stdout.write(`${helpText(manual)}\n`)
+  const { table } = await import('../settings/table.ts')
+  process.stdout.write(`${helpText(manual, table)}\n`)
+  return 0
+}
+
+async function showVersion(): Promise<number> {
+  const file = path.join(import.meta.dirname, '../../package.json')
+  process.stdout.write(`${JSON.parse(await readFile(file, 'utf8')).version}\n`)
   return 0
 }
 
@@ -35,12 +115,8 @@ function describe(error: unknown): string {
   return isOfSystem(error) ? error.message : (error.stack ?? error.message)
 }
 
-/** A disk that is full or fails is no defect of this program: `EIO: i/o error, open '/mnt/sfs/…'`. */
+/** A full or failing disk is not a bug: `EIO: i/o error, open '/mnt/sfs/…'`. */
 function isOfSystem(error: Error): boolean {
   const { code, syscall } = error as NodeJS.ErrnoException
   return code !== undefined && syscall !== undefined
-}
-
-function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => stream.write('', () => resolve()))
 }

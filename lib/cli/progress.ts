@@ -1,15 +1,16 @@
 import ora, { type Ora } from 'ora'
-import { bytesInWords, secondsInWords } from './words.ts'
+import { bytesInWords, secondsInWords } from '../text.ts'
 
-/** A spinner for what is under way, with bytes, rate and, where the end is known, the time left; silent where there is no terminal. */
+/** A spinner with bytes, rate and, if the size is known, time left. Silent without a terminal. */
 export class Progress {
   #spinner: Ora
   #title = ''
   #bytes = 0
   #expected = 0
+  #about = false
   #since = 0
 
-  /** Undefined unless the stream is a terminal, and one with a width: on one of 0 columns the spinner would clear lines for ever. */
+  /** Undefined without a terminal. A terminal of 0 columns would make the spinner clear lines forever. */
   static on(stream: NodeJS.WriteStream): Progress | undefined {
     return stream.isTTY && stream.columns > 0 ? new Progress(stream) : undefined
   }
@@ -26,8 +27,10 @@ export class Progress {
     this.#spinner.start(title)
   }
 
-  expect(bytes: number): void {
+  expect(bytes: number, about = false): void {
+    this.#bytes = 0
     this.#expected = bytes
+    this.#about = about
     this.#since = Date.now()
   }
 
@@ -35,15 +38,20 @@ export class Progress {
     this.#bytes += bytes
     const seconds = (Date.now() - this.#since) / 1000
     if (seconds > 0)
-      this.#spinner.text = `${this.#title}: ${progressInWords(this.#bytes, this.#expected, seconds)}`
+      this.#spinner.text = `${this.#title}: ${progressInWords(this.#bytes, this.#expected, seconds, this.#about)}`
   }
 
-  /** What is under way changes, and its bytes are counted on. */
+  /** What runs now, without a count. */
+  doing(text: string): void {
+    this.#spinner.text = `${this.#title}: ${text}`
+  }
+
+  /** Changes the label and continues the byte count. */
   title(title: string): void {
     this.#title = title
   }
 
-  /** Goes on after a line was printed. */
+  /** Continues after a line was printed. */
   resume(): void {
     this.#spinner.start()
   }
@@ -53,9 +61,9 @@ export class Progress {
   }
 }
 
-/** `1.2 GB of 4.0 GB, 210 MB/s, 13 s left`; without an expected size, bytes and rate alone. */
-export function progressInWords(bytes: number, expected: number, seconds: number): string {
+/** `1.2 GB of about 4.0 GB, 210 MB/s, 13 s left`. Without an expected size, only bytes and rate. */
+export function progressInWords(bytes: number, expected: number, seconds: number, about = false): string {
   const rate = bytes / seconds
-  const done = `${bytesInWords(bytes)}${expected > 0 ? ` of ${bytesInWords(expected)}` : ''}, ${bytesInWords(Math.round(rate))}/s`
+  const done = `${bytesInWords(bytes)}${expected > 0 ? ` of ${about ? 'about ' : ''}${bytesInWords(expected)}` : ''}, ${bytesInWords(Math.round(rate))}/s`
   return expected > bytes && rate > 0 ? `${done}, ${secondsInWords((expected - bytes) / rate)} left` : done
 }

@@ -1,13 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Job, makePlan } from '../backup/plan.ts'
+import { selectItems } from '../backup/select.ts'
+import { type Finding, NotChecked } from '../cli/finding.ts'
 import type { Host } from '../hosts/host.ts'
 import { localHost } from '../hosts/local.ts'
 import { openHosts } from '../hosts/open.ts'
-import type { CommandName, HostName, StoreName } from '../inventory.ts'
-import { items } from '../inventory.ts'
-import { type Job, makePlan } from '../plan.ts'
-import { selectItems } from '../select.ts'
-import { examineSettings, type Settings } from '../settings.ts'
-import { NotChecked } from './check.ts'
-import { type ObjectStores, objectStores } from './object-store-access.ts'
+import { type CommandName, type HostName, items, type StoreName } from '../inventory.ts'
+import { examineSettings, type SettingProblem, type Settings } from '../settings/settings.ts'
+import { type ObjectStores, openObjectStores } from './object-stores.ts'
 
 /** Which commands run where. */
 const commandsOn: Record<HostName, readonly CommandName[]> = {
@@ -15,36 +15,59 @@ const commandsOn: Record<HostName, readonly CommandName[]> = {
   mello: ['backup-verda', 'backup-mello'],
 }
 
-/** What the installation consists of, as far as it can be known without looking at it. */
+/** What is known about the installation without examining it. */
 export interface Installation {
   on: HostName
-  /** Why it is taken to be that machine. */
+  /** Why it is considered that machine. */
   because: string
   /** This toolkit's folder. */
   toolkit: string
   environment: Record<string, string | undefined>
-  /** What `.env` itself gives. */
+  /** The values in `.env` itself. */
   file: Record<string, string>
-  /** Of reading `.env`. */
-  fileProblems: string[]
+  /** Found when reading `.env`. */
+  fileProblems: SettingProblem[]
 }
 
-/** What checks look at, and through. */
-export interface Context extends Installation {
+/** What checks examine, and how they reach it. */
+export interface Context extends Installation, AsyncDisposable {
   settings: Settings
-  /** Every wrong setting, its name first; what depends on them is not checked. */
-  settingProblems: string[]
-  /** Every item that commands of this machine back up, from where to where. */
+  settingProblems: SettingProblem[]
+  /** Every item that this machine's commands back up, with source and target. */
   jobs: Job[]
-  /** This machine, as the user who runs this. */
+  /** This machine, as the current user. */
   here: Host
-  /** A host, once it has answered. Throws NotChecked while it cannot be reached. */
+  /** A host that answers. Throws NotChecked while it is unreachable. */
   host(name: HostName): Promise<Host>
-  /** The same, but throws why it cannot be reached. */
+  /** The same, but throws the reason why it is unreachable. */
   reach(name: HostName): Promise<{ host: Host; seconds: number; hostName: string }>
   objectStores: ObjectStores
-  close(): Promise<void>
 }
+
+/** A check's findings: one or several. */
+export type Findings = Finding | readonly Finding[]
+
+/** One question about the installation. Checks are independent and may run at the same time. */
+export interface Check {
+  name: string
+  /** What it checks, for --dry-run. */
+  what: string
+  /** Settings it depends on. It does not run while one of them is wrong. */
+  uses?: readonly string[]
+  /** Seconds until doctor stops waiting for it. */
+  limit?: number
+  /** Anything it throws also becomes a finding. */
+  check(context: Context): Promise<Findings> | Findings
+}
+
+/** The export of a file in checks/: the checks of its group that apply to an installation. */
+export type Checks = (context: Context) => readonly Check[]
+
+/** For closing the connections of abandoned checks. */
+const closeMs = 2_000
+
+/** Longer than ssh's own connection timeout. */
+const answerSeconds = 20
 
 export function openContext(installation: Installation): Context {
   const { on, environment, fileProblems } = installation
@@ -52,7 +75,7 @@ export function openContext(installation: Installation): Context {
   const { settings, problems } = examineSettings(environment, needed)
   const hosts = openHosts(settings, commandsOn[on][0] as CommandName)
   const reached = new Map<HostName, ReturnType<Context['reach']>>()
-  const stores = objectStores(settings)
+  const objectStores = openObjectStores(settings)
 
   async function ask(name: HostName) {
     const host = hosts.get(name)
@@ -78,18 +101,19 @@ export function openContext(installation: Installation): Context {
       reach(name).then(
         ({ host }) => host,
         () => {
-          throw new NotChecked(`${name} cannot be reached`, `mend "hosts ${name}" first`)
+          throw new NotChecked(
+            `${name} is unreachable`,
+            'fix this first: comfyume-backup doctor --only hosts',
+          )
         },
       ),
-    objectStores: stores,
-    async close() {
-      await Promise.all([hosts.close(), stores.close()])
+    objectStores,
+    async [Symbol.asyncDispose]() {
+      const closed = Promise.all([hosts.close(), objectStores.close()])
+      await Promise.race([closed, sleep(closeMs)])
     },
   }
 }
-
-/** More than ssh takes to give up connecting. */
-const answerSeconds = 20
 
 function jobsOn(on: HostName, settings: Settings): Job[] {
   return commandsOn[on].flatMap((command) => {

@@ -1,157 +1,189 @@
-import { secondsInWords } from '../cli/words.ts'
-import { type Bucket, type BucketName, buckets, stores } from '../inventory.ts'
-import type { ObjectStoreName } from '../stores/open.ts'
-import { probeKey } from '../stores/s3-condition.ts'
-import { refusesDamage } from '../stores/s3-damage.ts'
-import { S3Failure } from '../stores/s3-failure.ts'
-import { multipartProbe, probeRange } from '../stores/s3-probes.ts'
-import { type Check, type Finding, NotChecked, ok, warning, wrong } from './check.ts'
-import type { Context } from './context.ts'
-import { isInTheClear } from './in-the-clear.ts'
-import { keySettings } from './object-store-access.ts'
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { NotChecked } from '../cli/finding.ts'
+import { type BucketName, buckets } from '../inventory.ts'
+import type { Settings } from '../settings/settings.ts'
+import { type ObjectStoreName, objectStoreAccess } from '../stores/open.ts'
+import { type Connection, connect, type Patience } from '../stores/s3/client.ts'
+import { S3Failure } from '../stores/s3/failure.ts'
+import { listPage } from '../stores/s3/lookup.ts'
+import { strangeAnswer } from '../stores/s3/read.ts'
+import { type S3Store, s3Store } from '../stores/s3/store.ts'
+import { probeFolder } from '../stores/s3/trust.ts'
+import { KeyExists, StoreError } from '../stores/store.ts'
 
-/** Servers are slow and links narrow: 11 MB go up and come back. */
-const slowSeconds = 180
-
-/** The server and its key, each bucket, and what this project relies on; the last is tried in the cache bucket alone. */
-export function objectStoreChecks(name: ObjectStoreName): Check[] {
-  const keys = keySettings(name)
-  const inCache = [...keys, buckets.cache.setting]
-  const asked = (what: string, more: string, uses: readonly string[], check: Check['check']): Check => ({
-    group: 'stores',
-    name: `${name} ${what}`,
-    what: more,
-    uses,
-    limit: slowSeconds,
-    check,
-  })
-  return [
-    asked('server', 'that it answers, and accepts the key', keys, (context) => checkServer(context, name)),
-    ...(Object.entries(buckets) as [BucketName, Bucket][]).map(([bucket, { setting, name: title }]) =>
-      asked(
-        title,
-        `listing, and that conditional writes are honoured; writes ${probeKey} the first time`,
-        [...keys, setting],
-        (context) => checkBucket(context, name, bucket),
-      ),
-    ),
-    asked(
-      'multipart',
-      `an upload in equal parts and a smaller last one, completed with If-None-Match; writes ${multipartProbe.key} the first time`,
-      inCache,
-      (context) => checkMultipart(context, name),
-    ),
-    asked('range reads', 'that a part of an object can be read', inCache, (context) =>
-      checkRange(context, name),
-    ),
-    asked('Content-MD5', 'that content damaged on the way is refused', inCache, (context) =>
-      checkMd5(context, name),
-    ),
-    asked(
-      'deletion',
-      'what the key may do beyond what it needs, and the locks of the buckets',
-      keys,
-      (context) => [cannotBeSeen(context, name)],
-    ),
-  ]
+/** A server's answer to a request without a key. */
+export interface Greeting {
+  /** Milliseconds that the server's clock is ahead of ours. Undefined when it sends no time. */
+  aheadMs: number | undefined
+  seconds: number
 }
 
-async function checkServer({ objectStores, settings }: Context, name: ObjectStoreName): Promise<Finding[]> {
-  const { endpoint = '' } = settings[name] ?? {}
-  const { hostname } = new URL(endpoint)
-  const { seconds } = await objectStores.greet(name).catch((error) => {
-    throw unanswered(error, hostname, name)
-  })
-  await objectStores.knock(name)
-  const answers = `${hostname} answers in ${secondsInWords(seconds)}, and accepts the key`
-  if (!isInTheClear(endpoint)) return [ok(answers)]
-  return [
-    warning(
-      `${answers}, but over plain http: whoever sits between can read every archive, and answer in its place`,
-      `give the server a certificate, and let ${name.toUpperCase()}_ENDPOINT begin with https://`,
-    ),
-  ]
+interface OpenBucket {
+  store: S3Store
+  connection: Connection
 }
 
-function unanswered(error: unknown, hostname: string, name: ObjectStoreName): unknown {
-  const { name: kind, cause } = error as Error
-  const { code, message } = (cause ?? error) as NodeJS.ErrnoException
-  const why = kind === 'TimeoutError' ? 'no answer within 10 s' : (code ?? message)
-  return new S3Failure(
-    `${hostname} does not answer (${why}). Check the network, the name service and ${name.toUpperCase()}_ENDPOINT, then run doctor again`,
-    code ?? kind,
-    undefined,
-    true,
+/** How checks query the object stores. Each query is made once, however many checks need it. */
+export interface ObjectStores {
+  /** Throws the reason when the server does not answer. */
+  greet(name: ObjectStoreName): Promise<Greeting>
+  /** `accepted`, or `denied` when it may not list, which does not prove the key. Throws on a bad key. */
+  knock(name: ObjectStoreName): Promise<'accepted' | 'denied'>
+  /** Throws NotChecked while the server does not answer or rejects the key. */
+  bucket(name: ObjectStoreName, bucket: BucketName): Promise<OpenBucket>
+  /** Ensures that the multipart probe is in the cache bucket. Throws what failed, or NotChecked. */
+  multipart(name: ObjectStoreName): Promise<'created' | 'there'>
+  close(): Promise<void>
+}
+
+/** Settings without which a store cannot be queried. */
+export function keySettings(name: ObjectStoreName): string[] {
+  return ['ENDPOINT', 'ACCESS_KEY_ID', 'SECRET_ACCESS_KEY'].map((what) => `${name.toUpperCase()}_${what}`)
+}
+
+/** The object stores in the settings, whether valid or not. */
+export function namedObjectStores(
+  settings: Settings,
+  settingProblems: readonly { setting: string }[],
+): ObjectStoreName[] {
+  const isNamed = (name: ObjectStoreName) =>
+    settingProblems.some(({ setting }) => setting.startsWith(`${name.toUpperCase()}_`))
+  return (['r2', 'hetzner'] as const).filter((name) => settings[name] !== undefined || isNamed(name))
+}
+
+/** Someone is waiting, so less patience than in a backup. */
+const patience: Partial<Patience> = {
+  connectMs: 5_000,
+  idleMs: 20_000,
+  requestMs: 60_000,
+  attempts: 2,
+  backoffMaxMs: 2_000,
+}
+
+export function openObjectStores(settings: Settings): ObjectStores {
+  const open: { close(): Promise<void> }[] = []
+  const greet = remembered((name) => ask(settings[name]?.endpoint ?? ''))
+  const knock = remembered(async (name) => {
+    await greet(name)
+    return listOnce(opened(name, 'cache').connection)
+  })
+  const multipart = remembered(async (name) => probeMultipart((await bucket(name, 'cache')).store))
+  const inBuckets = new Map(
+    (Object.keys(buckets) as BucketName[]).map((bucketName) => [
+      bucketName,
+      remembered((name) => {
+        const access = { ...objectStoreAccess(name, bucketName, settings), patience }
+        const store = s3Store({ ...access, partBytes: multipartProbe.partBytes })
+        const connection = connect(access)
+        open.push(store, connection)
+        return { store, connection }
+      }),
+    ]),
   )
-}
+  const opened = (name: ObjectStoreName, bucketName: BucketName) =>
+    inBuckets.get(bucketName)?.(name) as OpenBucket
 
-async function checkBucket({ objectStores }: Context, name: ObjectStoreName, bucket: BucketName) {
-  const { store } = await objectStores.bucket(name, bucket)
-  const { warning: overwrites } = await store.probe()
-  if (overwrites !== undefined)
-    return [
-      wrong(
-        'can be listed and written to, but the server ignores conditional writes (If-None-Match): it would overwrite',
-        'lock the bucket and let no two machines back up to it, or take a provider that honours them',
-      ),
-    ]
-  return [ok('can be listed and written to, and conditional writes are honoured')]
-}
+  async function bucket(name: ObjectStoreName, bucketName: BucketName): Promise<OpenBucket> {
+    await knock(name).catch(() => {
+      throw new NotChecked(
+        `${name} does not answer or rejects the key`,
+        `fix "stores ${name} server" first, then run: comfyume-backup doctor`,
+      )
+    })
+    return opened(name, bucketName)
+  }
 
-async function checkMultipart(context: Context, name: ObjectStoreName): Promise<Finding[]> {
-  const { key } = multipartProbe
-  try {
-    const how = await context.objectStores.multipart(name)
-    if (how === 'created') return [ok(`${key} was sent in three parts, completed and read back`)]
-    return [ok(`${key}, which an earlier run sent in three parts, reads back as it was sent`)]
-  } catch (error) {
-    throw (error as S3Failure).code === 'InvalidPart' || (error as S3Failure).code === 'EntityTooSmall'
-      ? new S3Failure(
-          `${(error as Error).message}. The server does not put equal parts and a smaller last one together: nothing above 16 MB can be stored; ask the provider`,
-          'InvalidPart',
-          400,
-          false,
-        )
-      : error
+  return {
+    greet,
+    knock,
+    bucket,
+    multipart,
+    async close() {
+      await Promise.all(open.map((one) => one.close()))
+    },
   }
 }
 
-async function checkRange(context: Context, name: ObjectStoreName): Promise<Finding[]> {
-  await context.objectStores.multipart(name).catch((error) => {
-    throw error instanceof NotChecked
-      ? error
-      : new NotChecked('there is no object to read', `mend "stores ${name} multipart" first`)
+function remembered<T>(make: (name: ObjectStoreName) => T): (name: ObjectStoreName) => T {
+  const made = new Map<ObjectStoreName, T>()
+  return (name) => {
+    if (!made.has(name)) made.set(name, make(name))
+    return made.get(name) as T
+  }
+}
+
+/** A server checks the key before it looks for the bucket, and the key's rights before it lists. */
+async function listOnce(connection: Connection): Promise<'accepted' | 'denied'> {
+  try {
+    await listPage(connection, '', { atMost: 1 })
+    return 'accepted'
+  } catch (error) {
+    if (error instanceof S3Failure && error.status === 404) return 'accepted'
+    if (error instanceof S3Failure && error.code === 'AccessDenied') return 'denied'
+    throw error
+  }
+}
+
+/** Sends no key, so that a wrong one does not matter. Every answer has the server's time in whole seconds. */
+async function ask(endpoint: string): Promise<Greeting> {
+  const before = Date.now()
+  const answer = await fetch(endpoint, {
+    method: 'HEAD',
+    redirect: 'manual',
+    signal: AbortSignal.timeout(10_000),
   })
-  const { store } = await context.objectStores.bucket(name, 'cache')
-  if (await probeRange(store)) return [ok('an object can be read from any byte on')]
-  return [
-    wrong(
-      'the server does not give the part of an object that is asked for (Range)',
-      'large archives cannot be verified or restored from there: ask the provider, or take another',
-    ),
-  ]
+  const after = Date.now()
+  const date = Date.parse(answer.headers.get('date') ?? '')
+  return {
+    aheadMs: Number.isNaN(date) ? undefined : date + 500 - (before + after) / 2,
+    seconds: (after - before) / 1000,
+  }
 }
 
-async function checkMd5(context: Context, name: ObjectStoreName): Promise<Finding[]> {
-  const { connection } = await context.objectStores.bucket(name, 'cache')
-  if (await refusesDamage(connection, 'md5')) return [ok('content with a wrong Content-MD5 is refused')]
-  return [
-    wrong(
-      'the server took content with a wrong Content-MD5: what is damaged on the way to it is stored',
-      'each upload is still read back and compared; run verify often, and ask the provider',
-    ),
-  ]
+/** Probes of what we rely on. Each is one fixed object, written once: nothing can be removed. */
+
+/** Two equal parts and a smaller last one, in the smallest size that servers accept. */
+export const multipartProbe = {
+  key: `${probeFolder}multipart-probe`,
+  partBytes: 5 * 2 ** 20,
+  bytes: 11 * 2 ** 20,
 }
 
-/** Only trying would tell, and what is tried may succeed. */
-function cannotBeSeen({ settings }: Context, name: ObjectStoreName): Finding {
-  const names = Object.values(settings[name]?.buckets ?? {})
-  const look =
-    name === 'r2'
-      ? `npx wrangler r2 bucket lock list ${names[0]}, and so for ${names.slice(1).join(', ')}`
-      : `aws s3api get-object-lock-configuration --endpoint-url ${settings[name]?.endpoint} --bucket ${names[0]}, and so for ${names.slice(1).join(', ')}`
-  return warning(
-    `whether this key may delete, and whether the buckets are locked, cannot be seen from here: doctor never tries`,
-    `from a computer that may see the configuration of ${stores[name].title}: ${look}`,
+/** Creates the probe object in parts, as models are; if it exists, compares it. Throws StoreError. */
+async function probeMultipart(store: S3Store): Promise<'created' | 'there'> {
+  const { key, bytes } = multipartProbe
+  const content = probeContent()
+  try {
+    await store.createFrom(key, { bytes, open: (from, to) => Readable.from([content.subarray(from, to)]) })
+    return 'created'
+  } catch (error) {
+    if (!(error instanceof KeyExists)) throw error
+  }
+  const stored = await buffer(await store.open(key))
+  if (stored.equals(content)) return 'there'
+  throw new StoreError(
+    `${store.name}: ${key} holds other content (${stored.length} bytes) than was written there. ` +
+      'Something changed it: find out who else has a key to this bucket, and lock it',
   )
+}
+
+/** Whether a range request starting in the second part of the probe object returns its end. */
+export async function probeRange(store: S3Store): Promise<boolean> {
+  const from = 2 * multipartProbe.partBytes - 1000
+  try {
+    const stored = await buffer(await store.open(multipartProbe.key, from))
+    return stored.equals(probeContent().subarray(from))
+  } catch (error) {
+    if (error instanceof S3Failure && error.code === strangeAnswer) return false
+    throw error
+  }
+}
+
+/** Bytes that do not compress or deduplicate, the same on every machine. */
+function probeContent(): Buffer {
+  return createHash('shake256', { outputLength: multipartProbe.bytes })
+    .update('comfyume-backup multipart probe')
+    .digest()
 }

@@ -1,31 +1,54 @@
-import { type Check, type Finding, type Group, NotChecked, wrong } from './check.ts'
-import type { Context } from './context.ts'
-import { errorFinding } from './error-finding.ts'
+import { CaptureError } from '../capture/capture.ts'
+import { type Finding, NotChecked, warning, wrong } from '../cli/finding.ts'
+import { HostError } from '../hosts/host.ts'
+import { within } from '../hosts/process.ts'
+import { StoreError } from '../stores/store.ts'
+import { clock } from './checks/clock.ts'
+import { cron } from './checks/cron.ts'
+import { hosts } from './checks/hosts.ts'
+import { mounts } from './checks/mounts.ts'
+import { ping } from './checks/ping.ts'
+import { settings } from './checks/settings.ts'
+import { sources } from './checks/sources.ts'
+import { stores } from './checks/stores.ts'
+import { tools } from './checks/tools.ts'
+import type { Check, Checks, Context, Findings } from './context.ts'
+import { type Group, groups, type Result } from './show.ts'
 
-/** A finding with its place in the list. */
-export interface Result {
-  group: Group
-  name: string
-  status: Finding['status']
-  found: string
-  todo?: string
+const checksOf: Record<Group, Checks> = {
+  settings,
+  tools,
+  hosts,
+  mounts,
+  clock,
+  cron,
+  sources,
+  stores,
+  ping,
 }
 
-/** One connection of ssh bears ten commands at once. */
+export type GroupedCheck = Check & { group: Group }
+
+/** Every check of this machine, in print order. */
+export function checksFor(context: Context): GroupedCheck[] {
+  return groups.flatMap((group) => checksOf[group](context).map((check) => ({ ...check, group })))
+}
+
+/** One ssh connection allows ten commands at once. */
 const atOnce = 6
-const usualLimit = 60
+const usualLimit = 120
 
 /**
- * Carries checks out, several at once, and gives their results in the order of the checks, each as soon as all before it are
- * there. A check that hangs is given up and left alone: whoever ends the process ends it too.
+ * Runs several checks at once and yields results in order, each once all before it are ready. A check that
+ * hangs is abandoned after its limit: it ends with the process.
  */
-export async function* runChecks(checks: readonly Check[], context: Context): AsyncGenerator<Result> {
+export async function* runChecks(checks: readonly GroupedCheck[], context: Context): AsyncGenerator<Result> {
   const turn = turns(atOnce)
   const results = checks.map((check) => turn(() => runCheck(check, context)))
   for (const result of results) yield* await result
 }
 
-/** Lets so many at a time begin, in the order in which they asked. */
+/** Runs at most that many tasks at once, in order of arrival. */
 function turns(most: number) {
   let running = 0
   const waiting: (() => void)[] = []
@@ -41,34 +64,37 @@ function turns(most: number) {
   }
 }
 
-async function runCheck(check: Check, context: Context): Promise<Result[]> {
-  const findings = await look(check, context)
-  return findings.map(({ name, ...finding }) => ({
-    group: check.group,
-    name: name ?? check.name,
-    ...finding,
-  }))
-}
-
-async function look(check: Check, context: Context): Promise<Finding[]> {
-  try {
-    const inTheWay = check.uses?.find((name) => wrongSettings(context).has(name))
-    if (inTheWay) throw new NotChecked(`${inTheWay} is wrong`, 'set it right, and run doctor again')
-    const limit = check.limit ?? usualLimit
-    return await Promise.race([Promise.resolve(check.check(context)), tooLong(limit)])
-  } catch (error) {
-    return [errorFinding(error)]
-  }
-}
-
-function wrongSettings({ settingProblems }: Context): Set<string> {
-  return new Set(settingProblems.map((problem) => problem.split(' ')[0] as string))
-}
-
-function tooLong(seconds: number): Promise<Finding[]> {
-  const finding = wrong(
-    `no answer within ${seconds} s`,
-    'something hangs: a share whose server is away (findmnt, dmesg), or a network that loses packets',
+async function runCheck(check: GroupedCheck, context: Context): Promise<Result[]> {
+  const { group } = check
+  const findings = await look(check, context).catch((error) =>
+    errorFinding(error, `fix this, then run: comfyume-backup doctor --only ${group}`),
   )
-  return new Promise((resolve) => setTimeout(() => resolve([finding]), seconds * 1000))
+  return [findings].flat().map((finding) => {
+    const name = finding.name ?? check.name
+    // Errors of hosts and stores start with the name that is printed before them.
+    const what = finding.what.startsWith(`${name}: `) ? finding.what.slice(name.length + 2) : finding.what
+    return { ...finding, what, group, name }
+  })
+}
+
+/** What a check threw, as a finding. */
+export function errorFinding(error: unknown, todo: string): Finding {
+  if (error instanceof NotChecked) return { ...warning(error.message, error.todo), unchecked: true }
+  if (error instanceof HostError || error instanceof StoreError || error instanceof CaptureError)
+    return wrong(error.message, todo)
+  const said = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return wrong(
+    `the check itself failed: ${said.replace(/\s+/g, ' ').trim()}`,
+    'this is a bug in the toolkit: send this line to its maintainer',
+  )
+}
+
+async function look({ uses = [], limit = usualLimit, check }: Check, context: Context): Promise<Findings> {
+  const bad = context.settingProblems.find(({ setting }) => uses.includes(setting))
+  if (bad) throw new NotChecked(`${bad.setting} is wrong`, 'correct it, then run: comfyume-backup doctor')
+  return within(limit, Promise.resolve(check(context)), () => new HostError(hangs(limit)))
+}
+
+function hangs(seconds: number): string {
+  return `no answer within ${seconds} s: the server of a share may be down (see findmnt and dmesg), or the network may lose packets`
 }

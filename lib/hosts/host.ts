@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 
-/** How a script on a host ended. `exitCodes` are those of its last pipeline, first process first. */
+/** How a script on a host ended. `exitCodes` are those of its last pipeline, in order. */
 export interface Outcome {
   exitCodes: number[]
   /** The last 64 KiB of standard error, without the lines that `onLine` took. */
@@ -11,42 +11,59 @@ export interface RunResult extends Outcome {
   stdout: Buffer
 }
 
+export interface CommandResult {
+  /** The exit code of the last process in the pipeline that failed, or 0. */
+  exitCode: number
+  stdout: string
+  stderr: string
+}
+
 export interface RunOptions {
-  /** Seconds after which the script is ended and the call fails. None: no limit. */
+  /** Seconds until the script is killed and the call fails. Default: no limit. */
   timeout?: number
-  /** Given each line of standard error as it comes; a line for which it returns true is not kept. */
+  /** Called for each line of standard error. Return true to drop the line. */
   onLine?: (line: string) => boolean
+  /** Asked from time to time while the script gives nothing. The error that it returns ends the script. */
+  whySilent?: () => Promise<Error | undefined>
+  /** Input on the descriptor `$comfyume_input`. The script must read all of it. */
+  input?: Buffer
 }
 
 /**
- * A machine on which commands run and from which bytes come: this one, or one behind ssh.
- *
- * A script is bash, run with `pipefail` and `LC_ALL=C`; `args` are its `$1`, `$2`, … and reach it byte for byte,
- * whatever they hold. It runs as root: directly, or through `sudo -n`.
+ * A machine that runs commands and sends bytes: this one, or one behind ssh. A script is bash with `pipefail`
+ * and `LC_ALL=C`. It gets `args` as `$1`, `$2` and so on, byte for byte. It runs as root, if needed through
+ * `sudo -n`.
  */
 export interface Host {
   /** `verda` or `mello`, for messages and records. */
   readonly name: string
-  /** The folder under which this host's sources lie: `/`, or another one for drills. Never ends in `/` but for `/`. */
+  /**
+   * The folder that contains this host's sources: `/`, or another one for drills. No slash at the end, except
+   * `/`.
+   */
   readonly root: string
   /**
-   * Runs a script to its end and returns what it printed. A non-zero exit is returned, not thrown. Throws HostError when the host cannot be reached, and when it
-   * sends more than `mostAnswer` bytes.
+   * Runs a script to its end and returns its output and exit codes. Throws HostError when the host cannot be
+   * reached or sends more than `mostAnswer` bytes.
    */
   run(script: string, args: string[], options?: RunOptions): Promise<RunResult>
   /**
-   * The script's standard output. The stream ends only after every process of the script's last pipeline was heard of and
-   * `judge` accepted the outcome by returning; what `judge` throws, and any loss of the host, destroys it with that error.
+   * Runs one command line like zx's `$`: values are quoted, a list becomes several words. A failure is
+   * returned. Throws HostError, also when there is no answer within a minute.
+   */
+  $(pieces: TemplateStringsArray, ...values: (string | readonly string[])[]): Promise<CommandResult>
+  /**
+   * The script's standard output. Ends only after all exit codes arrived and `judge` returned. An error from
+   * `judge`, a lost host, or an hour in which the script gives nothing destroys the stream.
    */
   stream(script: string, args: string[], judge: (outcome: Outcome) => void, options?: RunOptions): Readable
-  /** Ends the connection, if there is one. */
   close(): Promise<void>
 }
 
-/** More than any honest answer: the listing of a million files. What goes on for ever must not fill this machine's memory. */
+/** In bytes. More than a listing of a million files, and a limit for an answer that never ends. */
 export const mostAnswer = 128 * 2 ** 20
 
-/** The host cannot be reached, or was lost half-way. The message says which, why, and what to do. */
+/** The host cannot be reached or was lost. The message says which host, why, and what to do. */
 export class HostError extends Error {
   override name = 'HostError'
 }

@@ -1,9 +1,9 @@
-/** A longer line is cut here, in bytes. */
+/** Bytes kept of a line. */
 const LONGEST_LINE = 16 * 1024
-/** How much standard error is kept, in characters. */
+/** Characters kept of standard error. */
 const KEPT = 64 * 1024
 
-/** Splits standard error into lines as it comes, in bounded memory, and keeps the last 64 KiB that `onLine` did not take. */
+/** Splits standard error into lines in bounded memory. Keeps the last 64 KiB that `onLine` did not take. */
 export function errorLines(onLine: (line: string) => boolean = () => false) {
   let line: Buffer[] = []
   let bytes = 0

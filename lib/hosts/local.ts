@@ -1,41 +1,26 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { userInfo } from 'node:os'
-import { childEnvironment } from './environment.ts'
 import { type Host, HostError } from './host.ts'
-import { SUDO, sudoAdvice } from './sudo.ts'
-import { type Child, hostBy, type Lost, type Way } from './way.ts'
+import { start } from './process.ts'
+import { SUDO, sudoAdvice } from './script.ts'
+import { hostBy, type Lost, type Transport } from './stream.ts'
 
-/** This machine. With `sudo`, scripts run as root through `sudo -n`; else as the user who runs this. */
-export function localHost({
-  name,
-  root,
-  sudo = false,
-}: {
-  name: string
-  root: string
-  sudo?: boolean
-}): Host {
-  const way: Way = {
-    name,
-    async start({ argv }, stdout) {
-      const [file = '', ...args] = sudo ? [...SUDO, ...argv] : argv
-      try {
-        const child = spawn(file, args, {
-          detached: true,
-          env: childEnvironment(),
-          stdio: ['pipe', stdout, 'pipe'],
-        })
-        await once(child, 'spawn')
-        return child as Child
-      } catch (error) {
-        throw notStarted(name, file, error as NodeJS.ErrnoException)
-      }
+/** This machine. With `sudo` scripts run as root through `sudo -n`, otherwise as the current user. */
+export function localHost(
+  options: Pick<Transport, 'name' | 'root' | 'silentSeconds'> & { sudo?: boolean },
+): Host {
+  const { sudo = false, ...transport } = options
+  const { name } = transport
+  return hostBy({
+    ...transport,
+    start: (script) => {
+      const command = sudo ? [...SUDO, ...script] : script
+      return start(command, { group: true }).catch((error) => {
+        throw notStarted(name, command[0] as string, error)
+      })
     },
     explain: (lost) => (lost.begun ? killed(name, lost) : notBegun(name, sudo, lost)),
     close: async () => {},
-  }
-  return hostBy(way, root)
+  })
 }
 
 function notStarted(name: string, file: string, error: NodeJS.ErrnoException): HostError {
@@ -54,7 +39,7 @@ function notBegun(name: string, sudo: boolean, { code, signal, said }: Lost): Ho
 
 function killed(name: string, { code, signal, said }: Lost): HostError {
   return new HostError(
-    `${name}: a command was killed before its end (${signal ?? `exit ${code}`}), nothing that it wrote can be trusted. ` +
-      `Look for a lack of memory (journalctl -k | grep -i oom) and run it again. It said last: ${said.slice(-500) || 'nothing'}`,
+    `${name}: a command was killed before it finished (${signal ?? `exit ${code}`}), so nothing it wrote can be trusted. ` +
+      `Check for a lack of memory (journalctl -k | grep -i oom), then run it again. Last output: ${said.slice(-500) || 'nothing'}`,
   )
 }

@@ -1,17 +1,17 @@
 import type { CommandName, HostName } from '../inventory.ts'
-import type { Settings } from '../settings.ts'
+import type { Settings } from '../settings/settings.ts'
 import type { Host } from './host.ts'
 import { localHost } from './local.ts'
 import { sshHost } from './ssh.ts'
 
-/** Where each command runs: backup-cron on Verda itself, the others on Mello. */
+/** The host on which each command runs. */
 const home: Record<CommandName, HostName> = {
   'backup-cron': 'verda',
   'backup-verda': 'mello',
   'backup-mello': 'mello',
 }
 
-/** The hosts as a command sees them: its own machine, and Verda behind ssh unless VERDA_SSH is `local`. Each is opened when it is first asked for. */
+/** Opens hosts on first use: the command's own machine, and Verda through ssh unless VERDA_SSH is `local`. */
 export function openHosts(
   settings: Settings,
   command: CommandName,
@@ -22,7 +22,7 @@ export function openHosts(
     if (name === home[command]) return localHost({ name, root })
     if (name === 'verda' && settings.verdaSsh !== 'local')
       return sshHost({ name, root, destination: settings.verdaSsh })
-    // Verda's files belong to root; those of a drill, below a folder of its own, to whoever runs it.
+    // Verda's files need root. A drill's files belong to the user who runs it.
     return localHost({ name, root, sudo: root === '/' && process.getuid?.() !== 0 })
   }
   return {

@@ -1,37 +1,100 @@
 import { randomBytes } from 'node:crypto'
+import { bash } from './process.ts'
 
-/** A script made ready to run: the command, and the two marks between which its standard output lies. */
+/** A wrapped script: its command, and the two marks around its standard output. */
 export interface Command {
-  /** `bash` and its arguments, for a spawn without a shell. */
+  /** `bash` and its arguments, to start without a shell. */
   argv: string[]
   begin: Buffer
   end: Buffer
 }
 
 /**
- * Wraps a script so that its standard output is `<begin>bytes<end> 0 0\n`, the numbers being the exit codes of the
- * last pipeline's processes, or the one code that an early `exit` gave. All goes down one pipe, in order, so who
- * has read the end has every byte before it; standard error could overtake standard output on a lost connection.
- *
- * Standard input is the lifeline: when it closes, whatever the script started is killed, on this machine, below
- * sudo and at the far end of ssh. The script itself reads /dev/null. It must not set an EXIT trap of its own, nor
- * redirect its own standard output with `exec`: its end would not be heard of, which counts as a failure.
+ * Wraps a script so that it prints `<begin>bytes<end> 0 0\n`, the numbers being its last pipeline's exit
+ * codes. It is killed when standard input closes, even below sudo or ssh. `inputBytes` of that input go to
+ * `$comfyume_input`. It must set no EXIT trap and not redirect output with `exec`.
  */
-export function wrapScript(script: string, args: string[]): Command {
+export function wrapScript(script: string, args: string[], inputBytes = 0): Command {
   const mark = randomBytes(8).toString('hex')
   const begin = `@comfyume-begin ${mark}\n`
   const end = `@comfyume-end ${mark}`
-  const whole = `${preamble(begin, end)}\n${script}\n${trailer}`
   return {
-    // Without --norc, bash takes a socket on standard input for a remote login and runs ~/.bashrc. With -p it reads no BASH_ENV, and takes no
-    // functions and no options from its environment.
-    argv: ['bash', '--norc', '-p', '-o', 'pipefail', '-c', whole, 'bash', ...args],
+    argv: bash(`${preamble(begin, end, inputBytes)}\n${script}\n${trailer}`, args),
     begin: Buffer.from(begin),
     end: Buffer.from(end),
   }
 }
 
-/** One line of shell for a POSIX sh, bash or zsh at the far end, which gives way to the command. */
+/** Room for the end mark and the exit codes of about 200 processes. */
+const tailBytes = 1024
+/** Output is passed on in pieces of this size, so that readers handle fewer of them. */
+const pieceBytes = 2 ** 20
+/** How much text before the begin mark is kept for messages. */
+const bannerBytes = 4096
+
+const nothing = Buffer.alloc(0)
+
+/** Splits a script's output into what a login shell printed first, the bytes and the exit codes. */
+export function framing({ begin, end }: Pick<Command, 'begin' | 'end'>) {
+  let begun = false
+  let held = Buffer.alloc(0)
+  let gathered: Buffer[] = []
+  let bytes = 0
+
+  function gather(): void {
+    held = Buffer.concat([held, ...gathered])
+    gathered = []
+    bytes = 0
+  }
+
+  return {
+    /** Returns bytes that are certainly output. Often empty, because bytes are collected first. */
+    take(chunk: Buffer): Buffer {
+      gathered.push(chunk)
+      bytes += chunk.length
+      if (begun && bytes < pieceBytes) return nothing
+      gather()
+      if (!begun) {
+        const at = held.indexOf(begin)
+        begun = at !== -1
+        held = begun ? held.subarray(at + begin.length) : held.subarray(-bannerBytes)
+      }
+      const sure = held.subarray(0, begun ? Math.max(0, held.length - tailBytes) : 0)
+      held = held.subarray(sure.length)
+      return sure
+    },
+
+    /** Call at the end of the output. Without `exitCodes` the script was cut off and `rest` is useless. */
+    finish(): { rest: Buffer; exitCodes?: number[] } {
+      gather()
+      const at = begun ? held.lastIndexOf(end) : -1
+      if (at === -1) return { rest: held }
+      const codes = /^((?: \d+)+)\n$/.exec(held.toString('latin1', at + end.length))?.[1]
+      if (codes === undefined) return { rest: held }
+      return { rest: held.subarray(0, at), exitCodes: codes.trim().split(' ').map(Number) }
+    },
+
+    begun: () => begun,
+
+    /** The last text printed before the script began. */
+    banner: () => (begun ? '' : held.toString().trim()),
+  }
+}
+
+/** With `-n` sudo fails instead of asking for a password. */
+export const SUDO = ['sudo', '-n', '--']
+
+/** What to do when sudo did not start bash for this user. */
+export function sudoAdvice(user: string): string {
+  return [
+    `Backups read files that only root may read. Let ${user} become root there without a password: as root, run`,
+    '  visudo -f /etc/sudoers.d/comfyume-backup',
+    'and give that file this one line (install the package sudo first if it is missing):',
+    `  ${user} ALL=(root) NOPASSWD: /usr/bin/bash`,
+  ].join('\n')
+}
+
+/** One line for sh, bash or zsh on the far host, which replaces that shell with the command. */
 export function shellLine(argv: string[]): string {
   return `exec ${argv.map(quote).join(' ')}`
 }
@@ -40,15 +103,19 @@ export function quote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`
 }
 
-/** What a machine may have in its environment for people, and what would change what the tools here do: tar would leave files out. */
+/** Variables that people may have set and that change what tools do, for example make tar skip files. */
 const misleading = ['TAR_OPTIONS', 'GZIP', 'PIGZ', 'GREP_OPTIONS', 'PERL5OPT', 'PERL5LIB', 'POSIXLY_CORRECT']
 
-/** A signal must not look like an end: bash runs its EXIT trap with `$?` 0 when it is terminated between commands. */
-const preamble = (begin: string, end: string) => `
+/** Signals need traps: bash runs its EXIT trap with `$?` 0 when it is killed between two commands. */
+const preamble = (begin: string, end: string, inputBytes: number) => `
 set +o posix
 unset ${misleading.join(' ')}
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-{ read -r -N 1; kill -KILL 0; } <&0 >/dev/null 2>&1 &
+${
+  inputBytes === 0
+    ? '{ read -r -N 1; kill -KILL 0; } <&0 >/dev/null 2>&1 &'
+    : `exec {comfyume_input}< <(head -c ${inputBytes}; exec >/dev/null 2>&1; read -r -N 1; kill -KILL 0)`
+}
 comfyume_lifeline=$!
 disown
 exec </dev/null

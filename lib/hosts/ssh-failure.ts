@@ -5,7 +5,7 @@ interface Where {
   destination: string
 }
 
-/** What ssh's own complaint means, and what to do next. */
+/** Translates ssh's error output into a cause and a next step. */
 export function sshFailure(where: Where, said: string): HostError {
   const [, meaning] = CAUSES.find(([pattern]) => pattern.test(said)) ?? []
   const text =
@@ -14,20 +14,20 @@ export function sshFailure(where: Where, said: string): HostError {
   return new HostError(`${where.name}: ${text}\nssh said: ${said || 'nothing'}`)
 }
 
-/** The first that fits: a changed key also ends in "verification failed". The patterns are OpenSSH's wording. */
+/** The first match wins: a changed key also says "verification failed". The patterns are OpenSSH's texts. */
 const CAUSES: [RegExp, (where: Where, said: string) => string][] = [
   [
     /HOST IDENTIFICATION HAS CHANGED|host key for .* has changed/i,
     (_, said) =>
-      `its host key is not the one known here. After a restore this means that the ssh host keys were not put back; else somebody ` +
-      `else may be answering. Compare on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, and here: ${scan(said)} | ssh-keygen -lf -. ` +
-      'Only when both are the same, take the old key out of known_hosts (the file and line are named below) and add the new one',
+      `its host key is not the one known here. After a restore this means that the ssh host keys were not restored. Otherwise another ` +
+      `machine may be answering. Compare on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, and here: ${scan(said)} | ssh-keygen -lf -. ` +
+      'Only if they match, remove the old key from known_hosts (the file and line are named below) and add the new one',
   ],
   [
     /host key is known for|Host key verification failed/i,
     ({ destination }, said) =>
-      `its host key is not known here, and is never taken unseen. See it: ${scan(said)} | ssh-keygen -lf -, compare with its console: ` +
-      `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub; when both are the same: ${scan(said)} >> ~/.ssh/known_hosts, then: ssh ${destination} true`,
+      `its host key is not known here, and none is accepted unseen. Show it: ${scan(said)} | ssh-keygen -lf -, compare with its console: ` +
+      `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub; if they match: ${scan(said)} >> ~/.ssh/known_hosts, then: ssh ${destination} true`,
   ],
   [
     /Could not resolve hostname/i,
@@ -37,7 +37,7 @@ const CAUSES: [RegExp, (where: Where, said: string) => string][] = [
   [
     /Connection refused/i,
     () =>
-      'the machine answers but no ssh server listens there. Check the port, and on its console: systemctl status ssh',
+      'the machine answers, but no ssh server is listening. Check the port, and on its console: systemctl status ssh',
   ],
   [
     /timed out|timeout|No route to host|Network is unreachable/i,
@@ -52,7 +52,7 @@ const CAUSES: [RegExp, (where: Where, said: string) => string][] = [
   ],
 ]
 
-/** ssh names the machine as `host` or `[host]:port`. */
+/** ssh writes the machine as `host` or `[host]:port`. */
 function scan(said: string): string {
   const [, host, port] =
     /host key (?:is known )?for \[?([^\s\]]+?)\]?(?::(\d+))? (?:and|has)/i.exec(said) ?? []

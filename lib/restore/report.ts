@@ -1,8 +1,10 @@
+import { type Finding, isWrong } from '../cli/finding.ts'
 import type { RestoreSource } from '../inventory.ts'
+import type { Offer } from '../restore-order.ts'
 
 export interface ItemOutcome {
   item: string
-  /** `unchanged`: it was there already, the same. */
+  /** `unchanged`: it was already there and the same. */
   status: 'restored' | 'unchanged' | 'failed' | 'skipped'
   /** Why it failed or was skipped. */
   reason?: string
@@ -12,17 +14,21 @@ export interface ItemOutcome {
   time?: string
   bytes?: number
   sha256?: string
-  /** False for an archive without a record, of which only its own sums could be checked. */
+  /** False for an archive without a record: only its own checksums could be checked. */
   verified?: boolean
-  /** Of an older archive, whose paths are not relative to `/`: the folder to which they are. */
+  /** For an older archive with paths that are not relative to `/`: the folder they are relative to. */
   base?: string
-  /** Copies that were tried or looked at and not taken, and why. */
+  /** Copies that were tried or considered but not used, and why. */
   passed?: { source: RestoreSource; key: string; reason: string }[]
-  /** Members that were not put back, because no backup should hold them. */
+  /** Members not put back, because no backup should hold them. */
   left?: string[]
-  /** Paths of what made room, as they were. */
+  /** For an increment: how many archives were unpacked, including its own. */
+  links?: number
+  /** Paths in its list that its archives lack, or have only in an older state. */
+  lacking?: string[]
+  /** Paths that were moved aside, as they were. */
   aside?: string[]
-  /** Of an item that is restored file by file. */
+  /** For an item that is restored file by file. */
   files?: {
     path: string
     status: 'linked' | 'downloaded' | 'unchanged' | 'failed'
@@ -39,12 +45,8 @@ export interface StepOutcome {
 }
 
 /** One line of the closing checklist. */
-export interface CheckOutcome {
-  check: string
-  ok: boolean
-  found: string
-  /** What to do where it is not ok. */
-  todo?: string
+export interface CheckOutcome extends Finding {
+  name: string
 }
 
 /** What a restore did; printed by --json. */
@@ -56,24 +58,41 @@ export interface RestoreReport {
   startedAt: string
   finishedAt: string
   ok: boolean
-  notes: string[]
+  notes: PlanNote[]
   items: ItemOutcome[]
   steps: StepOutcome[]
-  /** Empty in a drill, and where only some items were asked for. */
+  /** Empty in a drill, and when only some items were requested. */
   checklist: CheckOutcome[]
-  /** Items that are only half back, of this run or an earlier one: while there are any, no backup is made of the machine. */
+  /** Items half restored by this run or an earlier one. Until it is empty, backups are refused. */
   pending: string[]
-  /** Where what was overwritten is kept; absent when nothing was. */
+  /** Where overwritten files are kept; absent when nothing was overwritten. */
   keptAside?: string
-  /** What a person does next. */
+  /** What to do next. */
   next?: string
 }
 
-/** Nothing failed, and nothing in the checklist is wrong. */
+/** Nothing failed, and the checklist is ok. */
 export function isWhole({ items, steps, checklist }: RestoreReport): boolean {
   return (
     items.every(({ status }) => status !== 'failed') &&
     steps.every(({ status }) => status !== 'failed') &&
-    checklist.every(({ ok }) => ok)
+    !checklist.some(isWrong)
   )
 }
+
+/** What the operator must know before a restore; show.ts words it. `items`: all that it applies to. */
+export type PlanNote =
+  | { kind: 'share not mounted yet'; root: string }
+  | { kind: 'no share'; why: string }
+  | { kind: 'nothing found' }
+  | { kind: 'missing'; items: string[]; why: string }
+  | { kind: 'not looked at'; source: RestoreSource; why: string }
+  | { kind: 'in the way'; items: string[]; files: string[] }
+  | { kind: 'newer'; items: string[]; newer: NotedCopy; taken: NotedCopy }
+  | { kind: 'borrowed'; items: string[]; source: RestoreSource; links: string }
+  | { kind: 'skipped copies'; items: string[]; why: string }
+  | { kind: 'unverified'; items: string[]; source: RestoreSource }
+  | { kind: 'not its own'; items: string[]; of: string; environment: string }
+
+/** A copy that a note mentions; its time is to the minute. */
+export type NotedCopy = Pick<Offer, 'source' | 'kind' | 'time'>

@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
 
-/** A SHA-256 that several readers of the same bytes make together: what one of them has hashed, the others do not hash again. */
+/** One SHA-256 for several readers of the same bytes: each byte is hashed once. */
 export interface Digest {
-  /** To be given all bytes, in order, by each reader, when they come to it: they may be gone later. `from`: where in the content these begin. */
+  /** Each reader adds all its bytes, in order. `from`: the offset of `bytes` in the content. */
   add(from: number, bytes: Buffer): void
-  /** Of all that was added, in lower-case hex. Nothing can be added any more. */
+  /** Lower-case hex of everything added. Call `add` no more after this. */
   hex(): string
 }
 
-/** Of one content that several stores take in, and of its parts. */
+/** The digests of one content that goes to several stores at once. */
 export interface Digests {
   whole: Digest
-  /** Of the part that begins at `from`, where parts have so many bytes. */
+  /** The part of `partBytes` bytes that starts at offset `from`. */
   part(from: number, partBytes: number): Digest
 }
 
@@ -44,4 +45,11 @@ function makeDigest(start: number): Digest {
       return hex
     },
   }
+}
+
+/** The SHA-256 of a stream, in lower-case hex. Rethrows the stream's error. */
+export async function sha256Of(body: Readable): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of body) hash.update(chunk)
+  return hash.digest('hex')
 }

@@ -1,48 +1,61 @@
 import type { BucketName, StoreName } from '../inventory.ts'
-import type { ObjectStoreSettings, Settings } from '../settings.ts'
-import { directoryStore } from './directory.ts'
-import { rotatingDirectoryStore } from './rotating-directory.ts'
-import { type S3Store, s3Store } from './s3.ts'
-import type { Patience, S3Access } from './s3-client.ts'
+import type { ObjectStoreSettings, Settings } from '../settings/settings.ts'
+import type { DirectoryOptions } from './directory/probe.ts'
+import { rotatingDirectoryStore } from './directory/rotating.ts'
+import { directoryStore } from './directory/store.ts'
+import type { Limit } from './pool.ts'
+import type { OnRetry, Patience, S3Access } from './s3/client.ts'
+import { type S3Store, s3Store } from './s3/store.ts'
 import type { AppendOnlyStore, RotatingStore } from './store.ts'
 
 export type ObjectStoreName = 'r2' | 'hetzner'
 
-/** The store of that name as the settings have it; of an object store the part that is one bucket, and how long it is waited for. */
+export interface Opening {
+  /** Use less than for a backup when a user waits for the answer. */
+  patience?: Partial<Patience>
+  /** Limits uploads to object stores. Share one between all stores of a process. */
+  limit?: Limit | undefined
+  /** Called when a request to an object store is retried. */
+  onRetry?: OnRetry
+}
+
+/** Opens a store as the settings describe it. For an object store, opens the one bucket. */
 export function openStore(
   name: StoreName,
   bucket: BucketName,
   settings: Settings,
-  patience?: Partial<Patience>,
+  opening?: Opening,
 ): AppendOnlyStore {
   switch (name) {
     case 'sfs':
       return openSfs(settings)
     case 'mello':
-      return directoryStore({ name, root: settings.melloBackups })
+      return directoryStore(directoryOf(name, settings))
     case 'r2':
     case 'hetzner':
-      return openObjectStore(name, bucket, settings, patience)
+      return openObjectStore(name, bucket, settings, opening)
   }
 }
 
 /** The only store that rotates. */
 export function openSfs(settings: Settings): RotatingStore {
-  const { root, cache, requireMount } = settings.sfs
-  return rotatingDirectoryStore({ name: 'sfs', root: cache, ...(requireMount ? { mount: root } : {}) })
+  return rotatingDirectoryStore(directoryOf('sfs', settings))
 }
 
-/** One bucket. `patience`: where somebody waits for an answer, less of it than a backup has. */
+export function directoryOf(name: 'sfs' | 'mello', { sfs, melloBackups }: Settings): DirectoryOptions {
+  if (name === 'mello') return { name, root: melloBackups }
+  return { name, root: sfs.cache, mount: sfs.requireMount ? sfs.root : undefined }
+}
+
 export function openObjectStore(
   name: ObjectStoreName,
   bucket: BucketName,
   settings: Settings,
-  patience?: Partial<Patience>,
+  opening: Opening = {},
 ): S3Store {
-  return s3Store({ ...objectStoreAccess(name, bucket, settings), ...(patience && { patience }) })
+  return s3Store({ ...objectStoreAccess(name, bucket, settings), ...opening })
 }
 
-/** How one bucket is reached. */
 export function objectStoreAccess(name: ObjectStoreName, bucket: BucketName, settings: Settings): S3Access {
   const access = settings[name]
   if (!access) throw new Error(`${name} has no settings`)
@@ -53,13 +66,13 @@ export function objectStoreAccess(name: ObjectStoreName, bucket: BucketName, set
     bucket: access.buckets[bucket],
     accessKeyId: access.accessKeyId,
     secretAccessKey: access.secretAccessKey.reveal(),
-    ...(access.sessionToken && { sessionToken: access.sessionToken.reveal() }),
+    sessionToken: access.sessionToken?.reveal(),
   }
 }
 
 /**
- * Hetzner's regions are the first part of the host's name, and R2 has the one region `auto`. Other servers have `us-east-1` unless
- * they were told otherwise, and some refuse every other.
+ * Hetzner's region is the first part of the host name, R2's is `auto`. Most other servers use `us-east-1`,
+ * and some accept nothing else.
  */
 function regionOf({ endpoint }: ObjectStoreSettings): string {
   const { hostname } = new URL(endpoint)

@@ -8,85 +8,90 @@ export interface Entry {
   modified: Date
 }
 
-/** What a store says of content that it holds, after having read it back. `sha256` is lower-case hex. */
+/** What a store holds under a key, after reading it back. `sha256` is lower-case hex. */
 export interface Receipt {
   key: string
   bytes: number
   sha256: string
 }
 
-/** What a store answers when asked whether it can be used at all. `freeBytes` is absent where room has no bound. */
+/** The answer to "can this store be used?". `freeBytes` is absent where space is unlimited. */
 export interface Room {
   freeBytes?: number
-  /** Only of `look`: the store's folder was never made, so nothing lies there. */
+  /** Only from `look`: the store's folder was never created, so it is empty. */
   absent?: true
-  /** What the operator should know of the store, though it can be used. */
+  /** A problem that the operator should know about, though the store can be used. */
   warning?: string
 }
 
+export interface ListOptions {
+  after?: string | undefined
+}
+
 /**
- * What every store can do. There is no way to remove or replace anything here: an object store never gets one.
- *
- * `create` consumes `body` to its end; only a body that *ends* is committed. A body that errors leaves nothing
- * under the key. It resolves after the stored content was read back and found equal to what was sent.
+ * What every store can do. It has no way to remove or replace: object stores are append-only. `create`
+ * commits only when `body` ends. If the body fails, the key stays free. It resolves after the stored content
+ * was read back and equals what was sent.
  */
 export interface AppendOnlyStore {
   /** For messages: `sfs`, `r2 bucket comfyume-cache-backups`. */
   readonly name: string
   /**
-   * Throws a StoreError when the store cannot be reached or written to; answers within a bounded time. `folder`: where is
-   * to be written; what dead processes left of unfinished writes in it is removed before its room is told.
+   * Throws a StoreError, within a bounded time, when the store cannot be reached or written to. `folder`:
+   * removes dead processes' partials there, then measures free space.
    */
   probe(folder?: string): Promise<Room>
-  /** The same for reading alone: throws a StoreError when the store cannot be reached or read, and changes nothing there. */
+  /** Checks reading only and changes nothing. Throws a StoreError. */
   look(): Promise<Room>
-  /** Every entry whose key starts with `prefix`, ordered by key. Partial files of unfinished writes are not entries. */
-  list(prefix: string): AsyncIterable<Entry>
-  /** The content from byte `from` on, where the store is far away over up to so many connections at once. Throws NoSuchKey. */
+  /**
+   * Entries whose key starts with `prefix`, by key, without partials. `after`: only later keys, at no cost
+   * for the earlier ones.
+   */
+  list(prefix: string, options?: ListOptions): AsyncIterable<Entry>
+  /** The content from byte `from`. Remote stores use up to `connections`. Throws NoSuchKey. */
   open(key: string, from?: number, connections?: number): Promise<Readable>
-  /** The whole content as it rests there now, not as this machine's memory still has it. Throws NoSuchKey. */
+  /** The whole content as it is stored now, bypassing this machine's cache. Throws NoSuchKey. */
   openPastCache(key: string): Promise<Readable>
-  /** Throws KeyExists when the key is taken, whether before or while the body was sent. `digests`: where other stores take in the same content meanwhile. */
-  create(key: string, body: Readable, digests?: Digests): Promise<Receipt>
+  /**
+   * Throws KeyExists, also when the key is taken during the upload. `digests` are shared with other stores.
+   * `expectedBytes` sizes the parts of large archives.
+   */
+  create(key: string, body: Readable, digests?: Digests, expectedBytes?: number): Promise<Receipt>
 }
 
-/** For one long content that nothing else is read beside: enough to fill most lines, and 32 MiB of memory. */
+/** For one long read at a time: fills most lines and takes 32 MiB of memory. */
 export const severalConnections = 4
 
-/** The text of the record of what was stored. */
+/** Makes the record's text from what was stored. */
 export type RecordOf = (receipt: Receipt) => string
 
-/** The SFS cache, and nothing else. */
+/** Only the SFS cache. */
 export interface RotatingStore extends AppendOnlyStore {
-  /**
-   * Puts new content in the place of the archive `key`, and `record(receipt)` in the place of its record, so that
-   * at every moment at most one record fits the archive that is there.
-   */
+  /** Replaces the archive `key` and its record. At every moment at most one record fits the archive. */
   replace(key: string, body: Readable, record: RecordOf, digests?: Digests): Promise<Receipt>
-  /** The same for an archive that is not there yet. Throws KeyExists. */
+  /** The same for a new archive. Throws KeyExists. */
   createPair(key: string, body: Readable, record: RecordOf, digests?: Digests): Promise<Receipt>
   /**
-   * Gives the archive `from` the further name `to`, with a record of its own, sharing the bytes where links work. It is read back first: throws Rotten when it
-   * is not what the record says. Throws KeyExists.
+   * Gives `from` the second name `to` with its own record, as a hard link if possible. Reads it first: throws
+   * Rotten if its record does not match, KeyExists if `to` is taken.
    */
   link(from: string, to: string, record: string): Promise<void>
-  /** Finishes or undoes what was cut off while a pair was put at `key`. */
+  /** Finishes or undoes an interrupted write at `key`. */
   mend(key: string): Promise<void>
-  /** Removes one key. A key that is not there is no error. */
+  /** Removes one key. A missing key is not an error. */
   remove(key: string): Promise<void>
 }
 
-/** Whether a store is the SFS cache. */
 export function rotates(store: AppendOnlyStore): store is RotatingStore {
   return 'replace' in store
 }
 
-/** A store, or one request to it, failed. The message names the store and says what to do. */
+/** A request to a store failed. The message names the store and says what to do. */
 export class StoreError extends Error {
   override name = 'StoreError'
 }
 
-/** The key is taken: somebody else's content is there, and stays. */
+/** The key is taken, and its content stays. */
 export class KeyExists extends StoreError {
   override name = 'KeyExists'
   constructor(
@@ -98,7 +103,7 @@ export class KeyExists extends StoreError {
   }
 }
 
-/** What lies under the key is no longer what was stored there. */
+/** The stored content is no longer what was written. */
 export class Rotten extends StoreError {
   override name = 'Rotten'
   constructor(
@@ -106,12 +111,11 @@ export class Rotten extends StoreError {
     readonly key: string,
   ) {
     super(
-      `${store}: ${key} has the size that its record gives, and other content: the disk or the share lets it rot. Nothing restores from it; see the log of the kernel`,
+      `${store}: ${key} has the size in its record, but other content: the disk or the share corrupted it. No restore uses it; see the kernel log`,
     )
   }
 }
 
-/** The key is not there. */
 export class NoSuchKey extends StoreError {
   override name = 'NoSuchKey'
   constructor(
@@ -121,4 +125,23 @@ export class NoSuchKey extends StoreError {
   ) {
     super(`${store}: there is no ${key}`, options)
   }
+}
+
+/** Twice the size of the largest real record, which lists a hundred thousand changed files. */
+export const mostSmallBytes = 16 * 2 ** 20
+
+/**
+ * The text of a record or report. Returns undefined above mostSmallBytes, so that a huge file in the store
+ * cannot fill the reader's memory. Throws NoSuchKey.
+ */
+export async function smallText(store: AppendOnlyStore, key: string): Promise<string | undefined> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  // Leaving the loop closes the file or the connection.
+  for await (const chunk of await store.open(key)) {
+    bytes += chunk.length
+    if (bytes > mostSmallBytes) return undefined
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
 }

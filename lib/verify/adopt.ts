@@ -1,15 +1,19 @@
 import { Readable } from 'node:stream'
-import { isWithin } from '../copies.ts'
+import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import { keystonesOf, whyNoSuccessor, whyWorthlessText } from '../acceptance.ts'
+import { locksOf, takeLocks } from '../backup/locks.ts'
+import { folderOf, hostOf } from '../backup/plan.ts'
+import { isIncrement } from '../capture/list.ts'
+import { type KnownCopy, listCopies, newestGood, timeOfAdopted } from '../copies.ts'
+import { bash, start } from '../hosts/process.ts'
 import { type Item, items } from '../inventory.ts'
-import { lockScope } from '../lock-scope.ts'
-import { takeLocks } from '../locks.ts'
-import { recordName, type Stamp, stampTime } from '../naming.ts'
-import { hostOf } from '../plan.ts'
+import { nameOf, recordName } from '../naming.ts'
 import { makeRecord } from '../record.ts'
-import type { Settings } from '../settings.ts'
+import type { Settings } from '../settings/settings.ts'
 import { KeyExists, StoreError } from '../stores/store.ts'
-import { type Archive, lookAgain, type Shelf } from './archives.ts'
-import type { Verdict } from './check.ts'
+import { type Verdict, whyWorthlessInside } from './check.ts'
+import { type Archive, lookAgain, type Shelf } from './survey.ts'
 
 export type Adoptable = Verdict & { status: 'unverified' }
 
@@ -19,32 +23,35 @@ export interface Adopted {
   key: string
   bytes: number
   sha256: string
-  /** ISO, UTC: what the record says. */
+  /** ISO, UTC: the record's time. */
   time: string
 }
 
 /**
- * Writes the record of an archive that has none and was read to its end. Throws StoreError, and nothing is written, when it is no backup
- * by law 5, when it changed since, and while a backup of its item is under way, which is about to write the record itself.
+ * Writes the record of an archive without one that was read to its end. Writes nothing for an archive that is
+ * no backup (law 5): `refused` says why. Throws StoreError if it has changed since, or while a backup of its
+ * item is running, which is about to write the record itself.
  */
 export async function adopt(
   shelf: Shelf,
   { archive, bytes, sha256, inside }: Adoptable,
   settings: Settings,
   now: Date,
-): Promise<Adopted> {
+): Promise<Adopted | { refused: string }> {
   const item = items.find(({ name }) => name === archive.item) as Item
-  const refuse = (why: string) => new StoreError(`${shelf.name}: ${archive.key} is not adopted: ${why}`)
   const time = archive.stamp && timeOfAdopted(archive.stamp, archive.modified as Date, now)
-  if (time === undefined) throw refuse('its name is from the future, so a clock was wrong when it was made')
-  if (inside === undefined || inside.tar !== undefined)
-    throw refuse(`it is no whole tar archive: ${inside?.tar}`)
-  if (inside.members === 0) throw refuse('it is empty: it holds no member at all')
-  if (inside.missing.length > 0)
-    throw refuse(`it is no ${item.name}: no member is ${inside.missing.join(' nor ')}`)
+  if (time === undefined)
+    return { refused: 'its name is from the future, so a clock was wrong when it was made' }
+  const refused =
+    (inside && whyWorthlessInside(inside)) ??
+    (await whyIncrement(shelf, archive)) ??
+    (await whyKeystone(shelf, archive, item)) ??
+    (await whyLess(shelf, archive, item, time, settings.environment))
+  if (refused !== undefined) return { refused }
 
+  const refuse = (why: string) => new StoreError(`${shelf.name}: ${archive.key} is not adopted: ${why}`)
   const record = makeRecord({
-    archive: archive.key.slice(archive.key.lastIndexOf('/') + 1),
+    archive: nameOf(archive.key),
     item: item.name,
     host: hostOf(item, settings),
     environment: settings.environment,
@@ -53,7 +60,11 @@ export async function adopt(
     sha256,
     adopted: now,
   })
-  const locks = await takeLocks([item.name], lockScope(settings), 'verify')
+  const wanted = locksOf(
+    [{ item: item.name, targets: [{ store: shelf.name, bucket: shelf.bucket }] }],
+    settings,
+  )
+  const locks = await takeLocks(wanted, 'verify')
   try {
     const [busy] = locks.busy.values()
     if (busy !== undefined)
@@ -70,19 +81,50 @@ export async function adopt(
   return { store: shelf.name, item: item.name, key: archive.key, bytes, sha256, time: time.toISOString() }
 }
 
-/**
- * When the sources of an archive without a record were read, as well as can be known; undefined when its stamp is from the future.
- *
- * The store's own time is that of the end of the writing, so it is close, and never too early: what was restored for a moment before
- * would else hold what came after. But it only counts within the period that the name gives: a copy made later, or a clock that was wrong,
- * has moved it, and a time that does not fit the name would make rotation and restore distrust the record (law 2). Then it is the start of that
- * period, which is what such an archive counted by as long as it had no record: so no adoption puts it before a copy of
- * the same day that a backup wrote. That it takes no other copy's room in rotation is seen to by the record's line `adopted`.
- */
-export function timeOfAdopted(stamp: Stamp, modified: Date, now: Date): Date | undefined {
-  if (isWithin(stamp, modified) && modified <= now) return modified
-  const start = stampTime(stamp)
-  return start <= now ? start : undefined
+/** An increment is no backup without what it builds on, and only its record named that. */
+async function whyIncrement({ store }: Shelf, { key }: Archive): Promise<string | undefined> {
+  const is = await isIncrement(await store.open(key))
+  return is
+    ? 'it is an increment, and what it builds on is unknown; the next backup holds its files'
+    : undefined
+}
+
+/** Why a file that decides about its item makes it worthless. Found by name: older archives' paths differ. */
+async function whyKeystone(
+  { store }: Shelf,
+  { key }: Archive,
+  { capture }: Item,
+): Promise<string | undefined> {
+  if (capture.kind !== 'files') return undefined
+  for (const keystone of keystonesOf(capture.sources)) {
+    const name = nameOf(keystone.file)
+    const flaw = whyWorthlessText(keystone, await memberText(await store.open(key), `*${name}`))
+    if (flaw !== undefined) return flaw
+  }
+  return undefined
+}
+
+/** The content of the archive members that match a tar pattern. */
+async function memberText(archive: Readable, pattern: string): Promise<string> {
+  const child = await start(bash('gzip -dc | tar -xO --wildcards -f - -- "$1" 2>/dev/null', [pattern]))
+  child.stderr.resume()
+  const [said] = await Promise.all([text(child.stdout), pipeline(archive, child.stdin).catch(() => {})])
+  return said
+}
+
+/** Law 5, compared with the copy before: a much smaller one may be wrong and must not become the newest. */
+async function whyLess(
+  { store }: Shelf,
+  { key, bytes = 0 }: Archive,
+  item: Item,
+  time: Date,
+  environment: string,
+): Promise<string | undefined> {
+  const copies = await listCopies(store, folderOf(item, environment), item.name)
+  // An increment's size says nothing about the item.
+  const counts = ({ key: name, record }: KnownCopy) => !record.adopted && !record.increment && name !== key
+  const before = await newestGood(store, copies, time, counts)
+  return whyNoSuccessor(bytes, before)
 }
 
 function isAsItWas(archive: Archive, now: Archive | undefined): boolean {

@@ -1,58 +1,120 @@
 import path from 'node:path'
+import { selectStored } from '../backup/select.ts'
 import { quote } from '../hosts/script.ts'
-import { stores } from '../inventory.ts'
-import { recordName } from '../naming.ts'
-import type { Settings } from '../settings.ts'
-import type { Archive } from './archives.ts'
+import { type Item, items, stores } from '../inventory.ts'
+import { nameOf, recordName } from '../naming.ts'
+import { readRecord } from '../record.ts'
+import type { Settings } from '../settings/settings.ts'
+import { smallText } from '../stores/store.ts'
 import type { Verdict } from './check.ts'
+import { type Archive, type Shelf, type StoreView, surveyStore } from './survey.ts'
 
 export interface Circumstances {
   settings: Settings
-  /** Where the same content lies; absent when it is not known what the content should be. */
+  /** Where the same content is; absent when it is unknown what the content should be. */
   elsewhere?: readonly string[]
-  /** Whether it is the newest of its item in its store. */
+  /** Whether it is the newest of its item in its store, or the newest builds on it. */
   newest: boolean
+  /** What builds on it, oldest first. */
+  later?: readonly string[]
 }
 
 /** What to do about a broken archive. */
 export function adviceFor(verdict: Verdict & { status: 'broken' }, circumstances: Circumstances): string {
-  const { elsewhere } = circumstances
-  const { archive } = verdict
+  const { elsewhere, later = [] } = circumstances
+  const { archive, lost } = verdict
+  const [first, last] = [later[0], later.at(-1)]
   return [
-    'restore passes it over',
+    'restore skips it',
+    ...(first === undefined
+      ? []
+      : [
+          `${later.length} later ${later.length === 1 ? 'archive builds' : 'archives build'} on it and cannot be restored from here alone, from ${first}${first === last ? '' : ` to ${last}`}`,
+        ]),
     ...(elsewhere === undefined
       ? []
       : elsewhere.length > 0
-        ? [`by their records the same content lies in ${elsewhere.join(' and ')}`]
-        : ['no other store that can be asked from here has this content']),
+        ? [
+            `by its record ${lost ? lost.archive : 'the same content'} is also in ${elsewhere.join(' and ')}${later.length > 0 || lost ? ', and restore takes it from there' : ''}`,
+          ]
+        : [`no other store that this machine can reach has ${lost ? lost.archive : 'this content'}`]),
     stores[archive.store].kind === 'directory'
       ? moveAway(archive, circumstances)
-      : beside(verdict, circumstances),
+      : beside(archive, circumstances.newest),
   ].join('; ')
 }
 
-/** In a folder a person can move it away; then the next backup does not take it for a good one. */
+/** A person can move it away in a folder, so that the next backup does not take it for a good one. */
 function moveAway({ store, key, bytes, recorded }: Archive, { settings, newest }: Circumstances): string {
   const root = store === 'sfs' ? settings.sfs.cache : settings.melloBackups
   const files = [...(bytes === undefined ? [] : [key]), ...(recorded ? [recordName(key)] : [])]
-  const again = newest ? ', and the next backup makes it anew' : ''
+  const again = newest ? ', and the next backup makes it again' : ''
   return `move it away: mv ${files.map((file) => quoted(path.join(root, file))).join(' ')} ~/${again}`
 }
 
-/**
- * From an object store nothing is removed. A backup believes in what is there with the size of its record, and stores unchanged sources
- * no second time.
- */
-function beside({ archive, record }: Verdict & { status: 'broken' }, { newest }: Circumstances): string {
-  const stays = 'it stays, for nothing is ever removed there'
-  if (!archive.stamp && archive.item === 'models')
-    return `${stays}: give the model's file another name, and the next backup stores it again`
-  if (!newest) return stays
-  return record?.bytes === archive.bytes
-    ? `${stays}: change something in its sources (touch a file of them), and the next backup stores them anew beside it`
-    : `${stays}: the next backup stores its sources anew beside it`
+/** Nothing is removed from an object store. Backups do not compare with archives known to be broken. */
+function beside({ item }: Archive, newest: boolean): string {
+  const stays = 'it stays, because nothing is ever removed there'
+  return newest || item === 'models'
+    ? `${stays}: the next backup stores its sources again, next to it`
+    : stays
 }
 
 function quoted(file: string): string {
   return /^[\w./-]+$/.test(file) ? file : quote(file)
+}
+
+/** Where else an archive's content is, by the records there. */
+export type FindElsewhere = (
+  archive: Archive,
+  content: { bytes?: number; archive?: string; sha256: string },
+) => Promise<string[]>
+
+/**
+ * Asks all of the item's stores, even those that this run does not read. Asks each once, and only when
+ * something is broken. A store that does not answer counts as empty.
+ */
+export function findElsewhere(settings: Settings): FindElsewhere {
+  const views = new Map<string, Promise<StoreView>>()
+  const view = (name: string, item: Item): Promise<StoreView> => {
+    const id = `${name}/${item.name}`
+    const known = views.get(id) ?? survey(name, item)
+    views.set(id, known)
+    return known
+  }
+  const survey = async (name: string, item: Item): Promise<StoreView> => {
+    const failed = [...views].find(([id]) => id.startsWith(`${name}/`))?.[1]
+    const before = await failed
+    if (before !== undefined && before.failures.length > 0) return before
+    const selected = selectStored([item.name])
+    return surveyStore(name as StoreView['name'], selected, settings, false)
+  }
+  return async (archive, content) => {
+    const item = items.find(({ name }) => name === archive.item) as Item
+    const others = selectStored([item.name])
+      .flatMap((one) => one.stores)
+      .filter((name) => name !== archive.store)
+    const found = await Promise.all(
+      others.map(async (name) => {
+        const { shelves, byItem } = await view(name, item)
+        const isAlike = ({ key, bytes }: Archive) =>
+          content.archive === undefined ? bytes === content.bytes : nameOf(key) === content.archive
+        const alike = byItem.flat().filter((one) => one.recorded && isAlike(one))
+        for (const copy of alike) {
+          const shelf = shelves.find(({ bucket }) => bucket === copy.bucket) as Shelf
+          if (await isContent(shelf, copy, content.sha256)) return [`${name} (${copy.key})`]
+        }
+        return []
+      }),
+    )
+    return found.flat()
+  }
+}
+
+async function isContent({ store }: Shelf, { key }: Archive, sha256: string): Promise<boolean> {
+  try {
+    return readRecord((await smallText(store, recordName(key))) ?? '')?.sha256 === sha256
+  } catch {
+    return false
+  }
 }

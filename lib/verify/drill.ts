@@ -1,24 +1,37 @@
-import { rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import { boundMemory, chooseDecompressor, readToItsEnd } from '../capture/compressor.ts'
+import type { Asked } from '../cli/flags.ts'
+import { print, printJson } from '../cli/output.ts'
+import { Progress } from '../cli/progress.ts'
+import { makeScratch, removeTree, withScratch } from '../files/scratch.ts'
+import { bash, start } from '../hosts/process.ts'
 import type { StoreName } from '../inventory.ts'
-import { messageOf } from '../message.ts'
-import { carryOutRestore } from '../restore/carry-out.ts'
-import { prepareRestore } from '../restore/prepare.ts'
+import { plannedItem, type RestoreContext, type RestoreWatcher } from '../restore/context.ts'
+import { layCopy, openOffer, sourcesOf } from '../restore/files/copy.ts'
+import type { RestoreRequest } from '../restore/plan/request.ts'
 import type { ItemOutcome } from '../restore/report.ts'
-import type { RestoreRequest } from '../restore/request.ts'
-import { plannedItem, type RestoreWatcher, type Site } from '../restore/site.ts'
-import { makeScratch } from '../scratch.ts'
-import type { Settings } from '../settings.ts'
-import { differencesFrom } from './compare.ts'
+import { carryOutRestore, prepareRestore } from '../restore/run.ts'
+import { noteText, planJson, restorePlanText } from '../restore/show.ts'
+import type { Offer } from '../restore-order.ts'
+import type { Settings } from '../settings/settings.ts'
+import { bytesInWords, firstOf, logLine, messageOf } from '../text.ts'
+import type { verifyFlags } from './flags.ts'
 
-/** Whether one item came back, and from which copy. */
+/** Whether an item came back, and from which copy. */
 export interface Drilled
   extends Pick<ItemOutcome, 'source' | 'key' | 'time' | 'bytes' | 'sha256' | 'passed'> {
   item: string
-  /** `left out`: there is nothing of it that would have to come back, or the flags leave its sources out. */
+  /** `left out`: nothing of it is required, or the flags exclude its sources. */
   status: 'restorable' | 'not restorable' | 'left out'
   reason?: string
+  /** Copies that a restore would have preferred, but that were bad. */
+  bad?: ItemOutcome['passed']
 }
 
 /** What a drill found; printed by --json. */
@@ -29,23 +42,23 @@ export interface DrillReport {
   startedAt: string
   finishedAt: string
   ok: boolean
-  /** What the plan of the restore said on top. */
+  /** The notes of the restore's plan. */
   notes: string[]
   items: Drilled[]
 }
 
 export interface DrillRequest {
-  /** Items or groups; absent: all but the models, which a drill does not download. */
+  /** Items or groups. Absent: all except models, which a drill does not download. */
   only?: string[]
-  /** Absent: every source, in the order that a restore has. */
+  /** Absent: every source, in a restore's order. */
   stores?: readonly StoreName[]
 }
 
 /**
- * Restores the newest of everything into a scratch folder, by the very steps of a restore, and compares what lies there then with what the archives
- * hold. The folder is gone afterwards. It needs as much room as all of it takes.
+ * Restores the newest copy of everything into a scratch folder, with the steps of a real restore, and
+ * compares the result with the archives. Removes the folder afterwards. Needs room for all of it.
  */
-export async function drill(
+async function drill(
   settings: Settings,
   request: DrillRequest,
   watch: RestoreWatcher,
@@ -55,11 +68,11 @@ export async function drill(
   const now = clock()
   const root = await makeScratch(tmpdir(), 'comfyume-drill')
   try {
-    const { site, steps } = await planDrill(settings, request, now, watch, root)
-    const { items: outcomes } = await carryOutRestore(site, steps, clock)
+    const { context, steps } = await planDrill(settings, request, now, watch, root)
+    const { items: outcomes } = await carryOutRestore(context, steps, clock)
     const items: Drilled[] = []
     for (const outcome of outcomes) {
-      const drilled = await judge(site, outcome)
+      const drilled = await judge(context, outcome)
       items.push(drilled)
       onItem(drilled)
     }
@@ -69,16 +82,18 @@ export async function drill(
       environment: settings.environment,
       startedAt: now.toISOString(),
       finishedAt: clock().toISOString(),
-      ok: items.every(({ status }) => status !== 'not restorable'),
-      notes: site.plan.notes,
+      ok:
+        items.every(({ status, bad }) => status !== 'not restorable' && bad === undefined) &&
+        items.some(({ status }) => status === 'restorable'),
+      notes: context.plan.notes.map(noteText),
       items,
     }
   } finally {
-    await rm(root, { recursive: true, force: true })
+    await removeTree(root)
   }
 }
 
-/** The restore that a drill carries out. */
+/** The restore that a drill runs. */
 export function planDrill(
   settings: Settings,
   { only, stores }: DrillRequest,
@@ -97,22 +112,159 @@ export function planDrill(
   return prepareRestore(settings, request, { root, now, watch })
 }
 
-async function judge(site: Site, outcome: ItemOutcome): Promise<Drilled> {
+async function judge(context: RestoreContext, outcome: ItemOutcome): Promise<Drilled> {
   const { item, status, reason, source, key, time, bytes, sha256, passed } = outcome
-  const from = {
-    ...(source && key ? { source, key } : {}),
-    ...(time ? { time } : {}),
-    ...(bytes === undefined ? {} : { bytes }),
-    ...(sha256 ? { sha256 } : {}),
-    ...(passed ? { passed } : {}),
-  }
-  const image = plannedItem(site, item)?.kind === 'image'
-  // An image was read and compared with its record; to load it takes an engine, which a drill leaves alone.
-  if (image && status === 'skipped' && sha256) return { item, status: 'restorable', ...from }
-  if (status === 'skipped') return { item, status: 'left out', ...(reason ? { reason } : {}) }
-  if (status === 'failed') return { item, status: 'not restorable', ...(reason ? { reason } : {}), ...from }
-  const found = await differencesFrom(site, outcome).catch((error) => [messageOf(error)])
+  const planned = plannedItem(context, item)
+  const inAnyCase = (planned?.passed ?? []).filter(({ instead }) => !instead).map(({ offer }) => offer)
+  const bad = passed?.filter(
+    (copy) => !inAnyCase.some((offer) => offer.source === copy.source && offer.key === copy.key),
+  )
+  const from = { source, key, time, bytes, sha256, passed, ...(bad?.length && { bad }) }
+  // An image is read and compared with its record. Loading needs an engine, which a drill never touches.
+  if (planned?.kind === 'image' && status === 'skipped' && sha256)
+    return { item, status: 'restorable', ...from }
+  if (status === 'skipped') return { item, status: 'left out', reason }
+  if (status === 'failed') return { item, status: 'not restorable', reason, ...from }
+  const lacking = (outcome.lacking ?? []).map((file) => `${file}: in none of its archives as its list has it`)
+  const found = [
+    ...lacking,
+    ...(await differencesFrom(context, outcome).catch((error) => [messageOf(error)])),
+  ]
   if (found.length === 0) return { item, status: 'restorable', ...from }
-  const more = found.length > 3 ? `; and ${found.length - 3} more` : ''
-  return { item, status: 'not restorable', reason: `${found.slice(0, 3).join('; ')}${more}`, ...from }
+  return { item, status: 'not restorable', reason: firstOf(found, 3, '; '), ...from }
 }
+
+/** Runs `verify --drill` and returns its exit code. */
+export async function runDrill(
+  { only, dryRun, json, quiet }: Asked<typeof verifyFlags>,
+  stores: readonly StoreName[] | undefined,
+  settings: Settings,
+  ended: (report: DrillReport, text: string) => Promise<void>,
+): Promise<number> {
+  const clock = () => settings.now ?? new Date()
+  const out = json ? process.stderr : process.stdout
+  const request = { only, stores }
+  if (dryRun) {
+    const { context, steps } = await planDrill(settings, request, clock(), watchWith(undefined))
+    if (json) printJson(planJson(context.plan, steps))
+    else print(restorePlanText(context.plan, steps))
+    return 0
+  }
+  const progress = quiet ? undefined : Progress.on(process.stderr)
+  const line = (text: string) => {
+    progress?.stop()
+    out.write(logLine(clock(), text))
+  }
+  const report = await drill(settings, request, watchWith(progress), clock, (drilled) => {
+    if (!quiet || isTrouble(drilled)) line(lineOf(drilled))
+  })
+  const failed = report.items.filter(isTrouble).map(lineOf)
+  await ended(report, [...failed, summary(report)].join('\n'))
+  if (json) printJson(report)
+  if (!quiet || !report.ok) line(summary(report))
+  return report.ok ? 0 : 1
+}
+
+/** A drill reports items, not steps; the spinner shows only what is running. */
+function watchWith(progress: Progress | undefined): RestoreWatcher {
+  return {
+    started: (title) => progress?.start(title),
+    total: (bytes) => progress?.expect(bytes),
+    bytes: (bytes) => progress?.add(bytes),
+    note() {},
+    stepDone: () => progress?.stop(),
+    checked() {},
+  }
+}
+
+function isTrouble({ status, bad }: Drilled): boolean {
+  return status === 'not restorable' || bad !== undefined
+}
+
+function lineOf({ item, status, reason, source, key, time, bytes, passed = [], bad }: Drilled): string {
+  if (status === 'left out') return `left out ${item}: ${reason ?? ''}`
+  if (status === 'not restorable') return `NOT RESTORABLE ${item}: ${reason ?? ''}`
+  const from = key === undefined ? '' : ` <- ${source}: ${key}${time ? ` of ${time.slice(0, 16)}Z` : ''}`
+  const over =
+    passed.length > 0
+      ? `; skipped: ${passed.map((copy) => `${copy.key} in ${copy.source} (${copy.reason})`).join(', ')}`
+      : ''
+  return `${bad ? 'NOT FROM ITS BEST COPY ' : 'restorable '}${item}${from}${bytes === undefined ? '' : ` (${bytesInWords(bytes)})`}${over}`
+}
+
+function summary({ ok, items }: DrillReport): string {
+  const named = (status: Drilled['status']) =>
+    items.filter((item) => item.status === status).map(({ item }) => item)
+  const not = named('not restorable')
+  const bad = items.filter((one) => one.bad).map(({ item }) => item)
+  const parts = [
+    `${named('restorable').length} restorable`,
+    `${named('left out').length} left out`,
+    `${not.length} not restorable${not.length > 0 ? ` (${not.join(', ')})` : ''}`,
+    ...(bad.length > 0 ? [`${bad.length} not from the best copy (${bad.join(', ')})`] : []),
+  ]
+  return `${ok ? 'OK' : 'FAILED'} verify --drill: ${parts.join(', ')}`
+}
+
+/**
+ * How an item's restored files differ from their archive, one line each: tar reads it again and compares
+ * content, mode, owner, time and links. Empty if they did not come from an archive.
+ */
+export async function differencesFrom(context: RestoreContext, outcome: ItemOutcome): Promise<string[]> {
+  const offer = plannedItem(context, outcome.item)?.candidates.find(
+    ({ source, key }) => source === outcome.source && key === outcome.key,
+  )
+  if (offer === undefined || offer.kind === 'repository') return []
+  const place = path.join(context.root, outcome.base ?? '')
+  const { code, differences, complaints } = offer.links
+    ? await compareChain(context, outcome.item, offer, place)
+    : await compare(script, [place], await openOffer(context, outcome.item, offer))
+  const left = outcome.left ?? []
+  const isLeftOut = (line: string) => left.some((member) => line.includes(member))
+  const lines = `${differences}\n${complaints}`
+    .split('\n')
+    .filter(
+      (line) => line !== '' && !isOwnersOnly(line) && !isLeftOut(line) && !line.includes('Exiting with'),
+    )
+  if (code === 0 || lines.length > 0 || left.length > 0) return lines
+  // Only owners differ, and only root can change them.
+  if (code === 1 && differences !== '') return []
+  return [complaints.trim().split('\n').at(-1) || `tar ended with ${code}`]
+}
+
+/** Unpacks an increment again, next to what was restored. */
+async function compareChain(context: RestoreContext, item: string, offer: Offer, place: string) {
+  return withScratch(tmpdir(), 'comfyume-drill', async (folder) => {
+    const tree = path.join(folder, 'tree')
+    await mkdir(tree)
+    await layCopy(context, item, offer, tree)
+    const sources = sourcesOf(context, item).map((one) => path.posix.relative('/', one.path))
+    return compare(compareTrees, [place, tree, ...sources.filter((one) => existsSync(path.join(tree, one)))])
+  })
+}
+
+async function compare(script: string, args: string[], archive?: Readable) {
+  const child = await start(bash(script, args))
+  const said = Promise.all([text(child.stdout), text(child.stderr)])
+  if (archive) await pipeline(archive, child.stdin).catch(() => {})
+  else child.stdin.end()
+  const { code } = await child.ended
+  const [differences, complaints] = await said
+  return { code, differences, complaints }
+}
+
+function isOwnersOnly(line: string): boolean {
+  return process.getuid?.() !== 0 && /: [UG]id differs$/.test(line)
+}
+
+const script = `
+${chooseDecompressor}
+"\${decompressor[@]}" | { (${boundMemory}; exec tar --compare --file=- --directory="$1" --numeric-owner \
+  --quoting-style=escape); ${readToItsEnd}; }
+`
+
+/** Arguments: the restored folder, the folder to compare with, and the sources in it. */
+const compareTrees = `
+tar --create --file=- --directory="$2" --format=posix --sparse --numeric-owner -- "\${@:3}" |
+  tar --compare --file=- --directory="$1" --numeric-owner --quoting-style=escape
+`

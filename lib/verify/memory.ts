@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { messageOf } from '../message.ts'
-import { writeState } from '../state-folder.ts'
-import { readTime } from '../time.ts'
-import type { Archive } from './archives.ts'
+import * as v from 'valibot'
+import { orNone, timeText } from '../files/json.ts'
+import { writeState } from '../files/state.ts'
+import type { StoreName } from '../inventory.ts'
+import type { Settings } from '../settings/settings.ts'
+import { messageOf } from '../text.ts'
+import type { Archive } from './survey.ts'
 
-/** What an archive was found to be, and what it looked like then. */
+/** The result of checking an archive, and its size and time then. */
 export interface Seen {
   /** ISO, UTC. */
   at: string
@@ -15,37 +18,38 @@ export interface Seen {
   /** ISO, UTC. */
   modified: string
   recorded: boolean
-  sha256?: string
+  sha256?: string | undefined
+  /** Why it is broken. */
+  reason?: string | undefined
 }
 
-/** What this machine remembers of the verification of one store, so that the next run goes on where this one ends. */
+/** What this machine remembers of verifying a store, so that the next run continues where this one ends. */
 export interface Memory {
-  /** Undefined for an archive that was never verified, or is another one by now. */
-  seen(archive: Archive): Seen | undefined
-  note(archive: Archive, seen: Pick<Seen, 'at' | 'status' | 'sha256' | 'recorded'>): void
-  /** Whether it is the one that the next run was to begin with. */
+  /** Undefined for an archive that was never verified or has changed since. */
+  seen(archive: Pick<Archive, 'bucket' | 'key' | 'bytes' | 'modified' | 'recorded'>): Seen | undefined
+  note(archive: Archive, seen: Pick<Seen, 'at' | 'status' | 'sha256' | 'recorded' | 'reason'>): void
+  /** Whether the next run was to start with it. */
   isFirst(archive: Archive): boolean
-  /** Lets the next run begin with it; without one, with none. */
+  /** Makes the next run start with it; without one, in the usual order. */
   setFirst(archive?: Archive): void
-  /** Forgets everything but these: the others are no longer there. */
+  /** Forgets all others, which no longer exist. */
   keepOnly(archives: readonly Archive[]): void
-  /** Writes it down, as a whole or not at all. */
+  /** Saves it atomically. */
   save(): Promise<void>
 }
 
-/**
- * Opens the memory of the store at `place`, a text that no other store has; a file of JSON in `folder`. One that cannot be read
- * is begun anew: what is lost is only what need not be read again.
- */
+/** Opens a store's memory, a JSON file in `folder`. An unreadable one starts over: it only saves reading. */
 export async function openMemory(
   folder: string,
-  place: string,
+  store: StoreName,
+  settings: Settings,
   warn: (text: string) => void,
 ): Promise<Memory> {
+  const place = placeOf(store, settings)
   const name = createHash('sha256').update(place).digest('hex').slice(0, 12)
-  const file = path.join(folder, `${place.split(' ')[0]}-${name}.json`)
+  const file = path.join(folder, `${store}-${name}.json`)
   const loaded = await load(file).catch((error) => {
-    warn(`what was verified before could not be read and is begun anew: ${file}: ${messageOf(error)}`)
+    warn(`what was verified before could not be read and is started over: ${file}: ${messageOf(error)}`)
     return none()
   })
   const { known } = loaded
@@ -77,7 +81,7 @@ export async function openMemory(
       kept = new Set(archives.map(idOf))
     },
     async save() {
-      // Another run may have written meanwhile: of what both know, the later counts.
+      // Another run may have saved meanwhile: for archives that both know, the later result counts.
       const theirs = await load(file).catch(() => undefined)
       for (const [id, seen] of theirs?.known ?? [])
         if (seen.at > (known.get(id)?.at ?? '')) known.set(id, seen)
@@ -87,35 +91,47 @@ export async function openMemory(
   }
 }
 
-function idOf({ bucket, key }: Archive): string {
+/** A text unique to this store: machines and drills may have several with one name. */
+function placeOf(name: StoreName, { environment, sfs, melloBackups, r2, hetzner }: Settings): string {
+  const objects = (access: typeof r2) => JSON.stringify([access?.endpoint, access?.buckets])
+  const where = { sfs: sfs.cache, mello: melloBackups, r2: objects(r2), hetzner: objects(hetzner) }
+  return `${name} ${environment} ${where[name]}`
+}
+
+function idOf({ bucket, key }: Pick<Archive, 'bucket' | 'key'>): string {
   return `${bucket}/${key}`
 }
 
 interface Known {
   known: Map<string, Seen>
-  first?: string
+  first?: string | undefined
 }
 
 function none(): Known {
   return { known: new Map() }
 }
 
+/** Skips invalid entries. Throws for a file that is not ours. */
 async function load(file: string): Promise<Known> {
   const text = await readFile(file, 'utf8').catch((error) => {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return '{"archives":{}}'
     throw error
   })
-  const { archives, first } = JSON.parse(text)
-  const known = new Map(Object.entries(archives as Record<string, Seen>).filter(([, seen]) => isSeen(seen)))
-  return { known, ...(typeof first === 'string' ? { first } : {}) }
+  const { archives, first } = v.parse(v.pipe(v.string(), v.parseJson(), written), text)
+  const known = Object.entries(archives).filter((entry): entry is [string, Seen] => entry[1] !== undefined)
+  return { known: new Map(known), first }
 }
 
-function isSeen(seen: Partial<Seen> | null): boolean {
-  return (
-    typeof seen?.at === 'string' &&
-    readTime(seen.at) !== undefined &&
-    ['good', 'broken', 'unverified'].includes(seen.status ?? '') &&
-    typeof seen.bytes === 'number' &&
-    typeof seen.modified === 'string'
-  )
-}
+const seen = v.object({
+  at: timeText,
+  status: v.picklist(['good', 'broken', 'unverified']),
+  bytes: v.number(),
+  modified: v.string(),
+  recorded: v.boolean(),
+  sha256: orNone(v.string()),
+  reason: orNone(v.string()),
+})
+const written = v.object({
+  first: orNone(v.string()),
+  archives: v.record(v.string(), orNone(seen)),
+})

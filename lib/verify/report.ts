@@ -1,33 +1,35 @@
 import type { Adopted } from './adopt.ts'
 
-/** What was found of one archive. */
+/** The result for one archive. */
 export interface Checked {
   store: string
   item: string
-  /** Of the archive. */
+  /** The archive's key. */
   key: string
   status: 'good' | 'broken' | 'unverified' | 'gone'
-  /** What is wrong with it, or why it could not be compared. */
+  /** What is wrong, or why it could not be compared. */
   reason?: string
-  /** What to do about a broken one. */
+  /** Broken and already reported, where nothing can be removed and a newer archive is good: not a failure. */
+  known?: boolean
+  /** What to do about a broken archive. */
   advice?: string
   bytes: number
-  /** Of what was read; absent where nothing had to be, or could be. */
+  /** Of what was read; absent if nothing had to be or could be. */
   sha256?: string
 }
 
-/** What became of one store in a run. */
+/** The result for one store. */
 export interface StoreReport {
-  /** `left out`: it is not one of this machine's, and was not asked for by name. */
+  /** `left out`: not a store of this machine, and not requested by name. */
   status: 'read' | 'failed' | 'left out'
   reason?: string
-  /** How many lie there. */
+  /** How many archives it has. */
   archives: number
-  /** Read in this run. */
+  /** Read by this run. */
   bytes: number
 }
 
-/** What a run of verify did; printed by --json. */
+/** What verify did; printed by --json. */
 export interface VerifyReport {
   command: 'verify'
   environment: string
@@ -37,10 +39,12 @@ export interface VerifyReport {
   stores: Record<string, StoreReport>
   checked: Checked[]
   adopted: Adopted[]
-  /** How many archives were not read: for lack of budget, or because their store failed. */
+  /** Archives without a record that were judged to be no backup, so they got none. */
+  refused: { store: string; item: string; key: string; reason: string }[]
+  /** How many archives were not read, because the budget ran out or their store failed. */
   unread: number
-  /** What a person should know, though nothing is wrong. */
+  /** Worth knowing, though nothing is wrong. */
   warnings: string[]
-  /** What is wrong beyond the archives that were read. Any of them makes `ok` false. */
+  /** Problems other than the archives read. Any of them makes `ok` false. */
   problems: string[]
 }

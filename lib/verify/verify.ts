@@ -1,30 +1,68 @@
-import { messageOf } from '../message.ts'
-import type { Settings } from '../settings.ts'
-import type { Adopted } from './adopt.ts'
-import type { Archive } from './archives.ts'
-import { makeBudget } from './budget.ts'
-import { findElsewhere } from './elsewhere.ts'
-import { bytesOf, type StorePlan, type VerifyPlan } from './plan.ts'
-import { readStore } from './read-store.ts'
-import type { Checked, VerifyReport } from './report.ts'
+import path from 'node:path'
+import { type StoreName, stores } from '../inventory.ts'
+import type { Settings } from '../settings/settings.ts'
+import { firstOf, messageOf } from '../text.ts'
+import { findElsewhere } from './advice.ts'
+import { keepFindings, recall } from './keep.ts'
+import { openMemory } from './memory.ts'
+import {
+  bytesOf,
+  type Known,
+  makeBudget,
+  planReads,
+  type StorePlan,
+  type VerifyPlan,
+  type VerifyRequest,
+} from './plan.ts'
+import { isMadeUpFor, readStore, type VerifyEvent } from './read.ts'
+import type { StoreReport, VerifyReport } from './report.ts'
+import { type Archive, buildingOn, linksBehind, type StoreView, surveyStore } from './survey.ts'
 
-/** Told what happens while it happens. */
-export interface VerifyWatcher {
-  started(archive: Archive): void
-  bytes(bytes: number): void
-  leftOut(why: string): void
-  checked(checked: Checked): void
-  adopted(adopted: Adopted): void
-  warning(text: string): void
-  problem(text: string): void
+export function storesOf({ named }: VerifyRequest): readonly StoreName[] {
+  return named ?? (Object.keys(stores) as StoreName[])
 }
 
-/** Carries a plan out, all stores at once, each by one reader; what fails in one stops no other. */
+/** Surveys all stores, decides the reading order. Writes nothing. `state`: the folder kept between runs. */
+export async function planVerify(
+  request: VerifyRequest,
+  settings: Settings,
+  state: string,
+  now: Date,
+  warn: (text: string) => void,
+): Promise<VerifyPlan> {
+  const found = await Promise.all(
+    storesOf(request).map(async (name) => {
+      const view = await surveyStore(name, request.selected, settings, request.named !== undefined)
+      const memory = await openMemory(path.join(state, 'verify'), name, settings, warn)
+      return followChains(await recall(view, memory, settings, now, warn))
+    }),
+  )
+  return planReads(request, found, settings, now, Math.random)
+}
+
+/** Finds what the newest archives build on, and what builds on archives known to be broken. */
+async function followChains(known: Known): Promise<Known> {
+  const { view, memory } = known
+  const behind: Archive[] = []
+  const affected: StorePlan['affected'] = new Map()
+  for (const archives of view.byItem) {
+    const shelf = view.shelves.find(({ bucket }) => bucket === archives[0]?.bucket)
+    if (shelf === undefined) continue
+    behind.push(...(await linksBehind(shelf, archives)))
+    for (const archive of archives.filter((one) => memory.seen(one)?.status === 'broken'))
+      affected.set(archive.key, await buildingOn(shelf, archives, archive))
+  }
+  return { ...known, behind, affected }
+}
+
+type Tell = (event: VerifyEvent) => void
+
+/** Carries out a plan, one reader per store, all at once. A failure in one stops no other. */
 export async function verify(
   plan: VerifyPlan,
   settings: Settings,
   clock: () => Date,
-  watch: VerifyWatcher,
+  watch: Tell,
 ): Promise<VerifyReport> {
   const report: VerifyReport = {
     command: 'verify',
@@ -32,104 +70,135 @@ export async function verify(
     startedAt: plan.now.toISOString(),
     finishedAt: '',
     ok: false,
-    stores: {},
+    stores: Object.fromEntries(plan.stores.map(({ view }) => [view.name, reportOf(view)])),
     checked: [],
     adopted: [],
+    refused: [],
     unread: 0,
     warnings: [],
     problems: [],
   }
-  const warn = (text: string) => {
-    report.warnings.push(text)
-    watch.warning(text)
-  }
-  const problem = (text: string) => {
-    report.problems.push(text)
-    watch.problem(text)
+  const tell = (event: VerifyEvent) => {
+    noteIn(report, event)
+    watch(event)
   }
   const chosen = plan.stores.reduce((sum, { reads }) => sum + bytesOf(reads), 0)
   const budget = makeBudget(plan.budget === undefined ? undefined : plan.budget - chosen)
   const elsewhere = findElsewhere(settings)
-  for (const store of plan.stores) {
-    if (store.view.leftOut !== undefined) watch.leftOut(store.view.leftOut)
-    tellBefore(store, plan, warn, problem)
-  }
+  for (const store of plan.stores) tellBefore(store, plan, tell)
   if (plan.stores.every(({ view }) => view.shelves.length === 0))
-    problem('there is no store that could be read')
+    tell({ kind: 'problem', text: 'no store could be read' })
+  else if (plan.stores.every(({ view }) => view.byItem.flat().length === 0))
+    tell({
+      kind: 'problem',
+      text: 'no store has any of the items asked for: nothing was verified',
+    })
   await Promise.all(
     plan.stores.map(async (store) => {
-      const { name, leftOut, failures, byItem } = store.view
-      const about: VerifyReport['stores'][string] = {
-        status: leftOut !== undefined ? 'left out' : failures.length > 0 ? 'failed' : 'read',
-        archives: byItem.flat().length,
-        bytes: 0,
-      }
-      const reason = leftOut ?? failures.join('; ')
-      if (reason !== '') about.reason = reason
-      report.stores[name] = about
-      await readStore(store, {
-        settings,
-        clock,
-        budget,
-        elsewhere,
-        adopting: plan.adopt,
-        onBytes(bytes) {
-          about.bytes += bytes
-          watch.bytes(bytes)
-        },
-        onStart: watch.started,
-        onChecked(checked) {
-          report.checked.push(checked)
-          watch.checked(checked)
-        },
-        onAdopted(adopted) {
-          report.adopted.push(adopted)
-          watch.adopted(adopted)
-        },
-        onUnread: () => report.unread++,
-        onAway(why) {
-          about.status = 'failed'
-          about.reason = about.reason ? `${about.reason}; ${why}` : why
-          problem(why)
-        },
-        problem,
-      })
+      const { name, byItem, shelves } = store.view
+      await readStore(store, { settings, clock, budget, elsewhere, adopting: plan.adopt, tell })
       report.unread += store.left.length
-      if (store.view.shelves.length === 0) return
+      if (shelves.length === 0) return
       store.memory.setFirst(plan.next?.store === name ? plan.next : undefined)
       if (store.complete) store.memory.keepOnly(byItem.flat())
       await store.memory.save().catch((error) => {
-        warn(
-          `what was verified in ${name} cannot be remembered, the next run begins anew: ${messageOf(error)}`,
-        )
+        const text = `what was verified in ${name} cannot be remembered, the next run starts over: ${messageOf(error)}`
+        tell({ kind: 'warning', text })
       })
     }),
   )
   report.finishedAt = clock().toISOString()
-  report.ok = report.problems.length === 0 && report.checked.every(({ status }) => status !== 'broken')
+  const isGood = () =>
+    report.problems.length === 0 &&
+    report.checked.every(({ status, known }) => status !== 'broken' || known === true)
+  report.ok = isGood()
+  for (const store of plan.stores.filter(({ view }) => view.items.length > 0))
+    await keep(store, report, settings, clock(), tell)
+  report.ok = isGood()
   return report
 }
 
-/** What the plan says already of a store. */
-function tellBefore(
-  { view, left, memory }: StorePlan,
-  { budget }: VerifyPlan,
-  warn: (text: string) => void,
-  problem: (text: string) => void,
-): void {
-  for (const failure of view.failures) problem(failure)
-  if (view.shelves.length > 0 && view.failures.length === 0 && view.byItem.flat().length === 0)
-    warn(`${view.name}: nothing of what was asked for lies there`)
+function reportOf({ leftOut, failures, byItem }: StoreView): StoreReport {
+  const reason = leftOut ?? failures.join('; ')
+  return {
+    status: leftOut !== undefined ? 'left out' : failures.length > 0 ? 'failed' : 'read',
+    archives: byItem.flat().length,
+    bytes: 0,
+    ...(reason === '' ? {} : { reason }),
+  }
+}
+
+function noteIn(report: VerifyReport, event: VerifyEvent): void {
+  switch (event.kind) {
+    case 'checked':
+      report.checked.push(event.checked)
+      break
+    case 'adopted':
+      report.adopted.push(event.adopted)
+      break
+    case 'refused': {
+      const { store, item, key } = event.archive
+      report.refused.push({ store, item, key, reason: event.reason })
+      break
+    }
+    case 'unread':
+      report.unread++
+      break
+    case 'bytes':
+      ;(report.stores[event.store] as StoreReport).bytes += event.bytes
+      break
+    case 'away': {
+      const about = report.stores[event.store] as StoreReport
+      about.reason = about.reason ? `${about.reason}; ${event.why}` : event.why
+      about.status = 'failed'
+      break
+    }
+    case 'warning':
+      report.warnings.push(event.text)
+      break
+    case 'problem':
+      report.problems.push(event.text)
+  }
+}
+
+/** Saves findings for other machines. Failing to report a broken archive is itself a problem. */
+async function keep(
+  store: StorePlan,
+  report: VerifyReport,
+  settings: Settings,
+  now: Date,
+  tell: Tell,
+): Promise<void> {
+  try {
+    await keepFindings(store, report, settings, now)
+  } catch (error) {
+    const isBroken = report.checked.some(
+      (one) => one.store === store.view.name && one.status === 'broken' && !one.known,
+    )
+    const text = `${store.view.name}: what was found could not be kept there, so status and the backups do not know of it: ${messageOf(error)}`
+    tell({ kind: isBroken ? 'problem' : 'warning', text })
+  }
+}
+
+/** Reports what the plan already knows about a store. */
+function tellBefore(store: StorePlan, { budget }: VerifyPlan, tell: Tell): void {
+  const { view, left, memory, complete } = store
+  if (view.leftOut !== undefined) tell({ kind: 'left out', why: view.leftOut })
+  for (const text of view.failures) tell({ kind: 'problem', text })
+  if (view.shelves.length > 0 && view.failures.length === 0 && view.byItem.flat().length === 0) {
+    // No archive of any item at all: the backups probably fill another folder or bucket.
+    const text = `${view.name}: there is no archive of anything that was asked for`
+    tell({ kind: complete ? 'problem' : 'warning', text })
+  }
   for (const archive of left) {
     const seen = memory.seen(archive)
-    if (seen?.status === 'broken')
-      problem(
-        `${view.name}: ${archive.key} was found broken at ${seen.at}, and there was no budget to read it again`,
-      )
+    if (seen?.status !== 'broken') continue
+    const text = `${view.name}: ${archive.key} was found broken at ${seen.at}, and there was no budget to read it again`
+    tell({ kind: isMadeUpFor(store, archive) ? 'warning' : 'problem', text })
   }
   const tooLarge = left.filter(({ bytes = 0 }) => bytes > (budget ?? 0)).map(({ key }) => key)
-  if (tooLarge.length > 0)
-    warn(
-      `${view.name}: larger than the whole budget, so never read with it: ${tooLarge.slice(0, 3).join(', ')}${tooLarge.length > 3 ? ` and ${tooLarge.length - 3} more` : ''}`,
-    )
+  if (tooLarge.length > 0) {
+    const text = `${view.name}: larger than the whole budget, so never read with it: ${firstOf(tooLarge)}`
+    tell({ kind: 'warning', text })
+  }
 }

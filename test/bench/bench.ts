@@ -1,11 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { Flag, Flags } from '../../lib/cli/flags.ts'
-import type { Manual } from '../../lib/cli/help.ts'
 import { main } from '../../lib/cli/main.ts'
-import { secondsInWords } from '../../lib/cli/words.ts'
-import { messageOf } from '../../lib/message.ts'
+import { messageOf, secondsInWords } from '../../lib/text.ts'
 import { capture } from './compare/capture.ts'
 import { fanOut } from './compare/fan-out.ts'
 import { growth } from './compare/growth.ts'
@@ -19,7 +16,7 @@ import type { Comparison, Result } from './harness/comparison.ts'
 import { layMixed } from './harness/data.ts'
 import { machineLines } from './harness/machine.ts'
 import { barsSvg, linesSvg } from './harness/plot.ts'
-import { type Asked, readAsked } from './harness/request.ts'
+import { type Asked, benchFlags, readAsked } from './harness/request.ts'
 import { openSite, type Site } from './harness/site.ts'
 import { markdown } from './harness/table.ts'
 
@@ -36,17 +33,9 @@ const comparisons: readonly Comparison[] = [
   growth,
 ]
 
-const flags: readonly Flag[] = [
-  { name: 'only', value: 'a,b', help: `only these: ${comparisons.map(({ name }) => name).join(', ')}` },
-  { name: 'gb', value: 'N', help: 'how much data, in 10^9 bytes, up to 20; 1 by default' },
-  { name: 'files', value: 'N', help: 'how many files in the largest tree, up to 1000000; 100000 by default' },
-  { name: 'rounds', value: 'N', help: 'how often everything is run, in turn; 3 by default' },
-  { name: 'before', value: 'COMMIT', help: 'the version whose start-up is compared; 0c87c70 by default' },
-  { name: 'out', value: 'FOLDER', help: 'also write bench.md, bench.json, bench.svg and growth.svg there' },
-  { name: 'help', help: 'this page' },
-]
+const names = comparisons.map(({ name }) => name)
 
-const manual: Manual = {
+const manual = {
   command: 'bench',
   usage: 'npm run bench -- [flags]',
   summary: 'measures this project beside what one would otherwise take',
@@ -55,27 +44,22 @@ Builds its data in a scratch folder, runs this project and others on it in turn,
 processes (PSS, sampled), what was stored and what was sent. What a way does not check is said in its line. The sources are in the page cache, and what was written before is on the disk when a run begins.
 
 Needs .ci/install-s3 for the S3 server; peers that are not installed are named and left out. Takes six times as much room as the data.`,
-  flags,
-  examples: [
-    { what: 'everything, in about 25 minutes on two cores', command: 'npm run bench -- --out docs' },
-    { what: 'a short look', command: 'npm run bench -- --only capture,start-up --gb 0.3 --rounds 1' },
-    { what: 'the long ones', command: 'npm run bench -- --only growth --gb 20 --files 1000000 --rounds 1' },
-  ],
-  settings: ['none; TMPDIR says where the scratch folder goes'],
-  exits: [
-    { code: 0, what: 'everything that is installed was measured' },
-    { code: 1, what: 'something failed; its line says so' },
-    { code: 2, what: 'wrong flags' },
-  ],
+  flags: benchFlags(names),
+  examples: {
+    'everything, in about 25 minutes on two cores': 'npm run bench -- --out docs',
+    'a short look': 'npm run bench -- --only capture,start-up --gb 0.3 --rounds 1',
+    'the long ones': 'npm run bench -- --only growth --gb 20 --files 1000000 --rounds 1',
+  },
+  exits: {
+    0: 'everything that is installed was measured',
+    1: 'something failed; its line says so',
+    2: 'wrong flags',
+  },
 }
 
-await main(manual, async (given) => bench(given))
+await main(import.meta.url, manual, async (asked) => bench(readAsked(asked, names)))
 
-async function bench(given: Flags): Promise<number> {
-  const asked = readAsked(
-    given,
-    comparisons.map(({ name }) => name),
-  )
+async function bench(asked: Asked): Promise<number> {
   process.env.PATH = `${path.resolve('.ci/cache/bin')}:${process.env.PATH}`
   const folder = mkdtempSync(path.join(tmpdir(), 'bench-'))
   process.once('SIGINT', () => process.exit(130))
@@ -96,7 +80,7 @@ interface Ran {
   result?: Result
 }
 
-/** One comparison that fails stops no other. */
+/** A failed comparison does not stop the others. */
 async function runAll({ names, ...asked }: Asked, folder: string): Promise<Ran[]> {
   let site: Site | undefined
   const mixed = () => {

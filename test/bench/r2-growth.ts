@@ -1,18 +1,16 @@
 import { randomBytes } from 'node:crypto'
-import { runPlan } from '../../lib/demo/stage.ts'
+import { runPlan } from '../../demo/stage.ts'
+import { makePlan } from '../../lib/backup/plan.ts'
+import { selectItems } from '../../lib/backup/select.ts'
 import type { CommandName } from '../../lib/inventory.ts'
-import { makePlan } from '../../lib/plan.ts'
-import { selectItems } from '../../lib/select.ts'
-import { readSettings } from '../../lib/settings.ts'
+import { readSettings } from '../../lib/settings/settings.ts'
 import { openStore } from '../../lib/stores/open.ts'
 import { buildWorkshop, image } from '../scripts/workshop.ts'
 
 /**
- * How R2 grows: a week of what Mello's crontab runs, over a workshop at a thousandth of its size (facts: homes and configuration 6.5 GB,
- * images 20 GB; the users' files are taken as 2 GB of data and 10 GB of outputs). On five days people work from 9 to 17 h: each hour a home, a
- * workflow and the outputs change. Two images are built anew in the week, one model is added.
- *
- *   npx tsx test/bench/r2-growth.ts [--outputs-daily]
+ * How R2 grows: a week of Mello's crontab on a workshop at a thousandth of its size (facts: homes and
+ * configuration 6.5 GB, images 20 GB; users' files are assumed to be 2 GB of data and 10 GB of outputs).
+ * Run it with: npx tsx test/bench/r2-growth.ts [--outputs-daily]
  */
 const scale = 1000
 const outputsDaily = process.argv.includes('--outputs-daily')
@@ -40,10 +38,11 @@ async function cron(command: CommandName, only: string[], now: Date, quick = fal
   if (!report.ok) throw new Error(JSON.stringify(report, null, 2))
 }
 
-// The Sunday before: everything is new, once.
-await cron('backup-verda', ['config', 'containers', 'models'], new Date(monday - 3_600_000))
-await cron('backup-mello', ['user-data'], new Date(monday - 3_600_000))
-const before = workshop.r2.log.length
+// Half a week earlier all is new, so one whole archive of each item with increments is in the week.
+const before = new Date(monday - 84 * 3_600_000)
+await cron('backup-verda', ['config', 'containers', 'models'], before)
+await cron('backup-mello', ['user-data'], before)
+const logged = workshop.r2.log.length
 
 for (let hour = 0; hour < 7 * 24; hour++) {
   const now = new Date(monday + hour * 3_600_000)
@@ -63,7 +62,7 @@ for (let hour = 0; hour < 7 * 24; hour++) {
 }
 
 const perBucket = new Map<string, number>()
-for (const { bucket, operation, status, bytes } of workshop.r2.log.slice(before)) {
+for (const { bucket, operation, status, bytes } of workshop.r2.log.slice(logged)) {
   if (status !== 200 || !['PutObject', 'UploadPart'].includes(operation)) continue
   perBucket.set(bucket, (perBucket.get(bucket) ?? 0) + bytes)
 }

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { s3Store } from '../../lib/stores/s3.ts'
+import { s3Store } from '../../lib/stores/s3/store.ts'
 import { realS3Servers } from '../servers/real-s3.ts'
 
 /**
- * The memory of this process while it stores a stream: `tsx test/bench/s3-memory.ts [GB] [server]`. Needs .ci/install-s3, and
- * as much free room in the temporary folder. VersityGW keeps the list of an object's parts in an extended attribute, which
- * ext4 limits to 4 KiB: there the completion of such an object fails (500).
+ * Memory of this process while it stores a stream: `tsx test/bench/s3-memory.ts [GB] [server]`. Needs
+ * .ci/install-s3 and as much free space for temporary files. VersityGW keeps the part list in an extended
+ * attribute, which ext4 limits to 4 KiB: there, completing such an object fails (500).
  */
 const gigabytes = Number(process.argv[2] ?? 20)
 const name = process.argv[3] ?? 'MinIO'
@@ -24,7 +24,7 @@ function* pieces() {
   while (sent < total) {
     const size = Math.min(piece.length, total - sent)
     sent += size
-    // A body's chunks are new memory each, as those of a pipe are.
+    // Every chunk is new memory, like a pipe's.
     yield Buffer.from(piece.subarray(0, size))
   }
 }

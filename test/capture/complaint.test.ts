@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { complaint } from '../../lib/capture/complaint.ts'
+import { complaint } from '../../lib/capture/capture.ts'
 
 test.each([
   ['the last line that was printed', 'first\nno such file\n', [1, 0], 'no such file'],

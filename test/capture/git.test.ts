@@ -3,7 +3,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { git } from '../../lib/capture/git.ts'
+import { git } from '../../lib/capture/repository.ts'
 
 test('what git says of an address that holds a password is told without it', async () => {
   const { exitCode, stderr } = await git(

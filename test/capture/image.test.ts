@@ -63,6 +63,7 @@ describe('which image', () => {
       state: 'there',
       fingerprint: 'sha256:abc registry.example/team/comfyume-worker:v2',
       bytes: 1234,
+      warnings: [],
     })
   })
 
@@ -101,7 +102,7 @@ describe('laws 5 and 6: what is no whole image is no backup', () => {
     [
       'an archive cut short in its last layer',
       'tar -cf - -C image manifest.json config.json blobs | head -c 20000',
-      /is no whole archive: tar: /,
+      /is not a complete archive: tar: /,
     ],
     ['nothing at all', 'true', /comfyume-worker/],
     [
@@ -122,7 +123,7 @@ describe('laws 5 and 6: what is no whole image is no backup', () => {
     [
       'no archive',
       'head -c 100000 /dev/urandom',
-      /comfyume-worker (on verda: what was saved is no whole archive|could not be saved)/,
+      /comfyume-worker (on verda: the saved image is not a complete archive|could not be saved)/,
     ],
   ])('%s', async (_, script, says) => {
     content(10)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { matcher } from '../../lib/capture/pattern.ts'
+import { matcher } from '../../lib/capture/capture.ts'
 
 test.each([
   ['*/package.json', 'opt/comfyume-backup/package.json', true],

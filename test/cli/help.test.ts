@@ -1,55 +1,63 @@
 import { expect, test } from 'vitest'
-import { backupExits, backupFlags } from '../../lib/cli/backup-manual.ts'
-import { helpText } from '../../lib/cli/help.ts'
+import { backupManual } from '../../lib/backup/flags.ts'
+import { flag, list, word } from '../../lib/cli/flags.ts'
+import { helpText, type Manual } from '../../lib/cli/help.ts'
 
-const manual = {
+const manual: Manual = {
   command: 'backup-cron',
   summary: 'backs up',
   description: '\nWhen and how.\n',
-  flags: [
-    { name: 'only', value: 'a,b', help: 'first line\nsecond line' },
-    { name: 'json', help: 'a report' },
-  ],
-  examples: [{ what: 'as cron does', command: 'tsx scripts/backup-cron.ts' }],
-  settings: ['SFS_ROOT   the share'],
-  exits: [{ code: 75, what: 'busy' }],
+  flags: {
+    machine: word(['verda', 'mello']),
+    only: list('a,b', 'first line\nsecond line'),
+    dryRun: flag('nothing'),
+  },
+  examples: { 'as cron does': 'tsx scripts/backup-cron.ts' },
+  settings: ['SFS_ROOT'],
+  exits: { 0: 'all done', 75: 'busy' },
 }
 
 test('a help page has all its parts, in columns', () => {
-  expect(helpText(manual)).toBe(`backup-cron: backs up
+  expect(
+    helpText(manual, [{ name: 'SFS_ROOT', kind: 'folder', says: 'the share' }]),
+  ).toBe(`backup-cron: backs up
 
 Usage
-  tsx scripts/backup-cron.ts [flags]
+  comfyume-backup backup-cron verda|mello [flags]
+  tsx scripts/backup-cron.ts verda|mello [flags]
 
 When and how.
 
 Flags
   --only a,b  first line
               second line
-  --json      a report
+  --dry-run   nothing
+  -h, --help  this page
+  --version   print the version
 
 Examples
   as cron does:
     tsx scripts/backup-cron.ts
 
-Settings (environment, or .env beside package.json)
-  SFS_ROOT   the share
+Settings (from the environment, or .env beside package.json; .env.example has them all)
+  SFS_ROOT  the share
 
 Exit codes
+  0   all done
   75  busy`)
 })
 
 test('the backup commands explain the flags and exit codes of the contract', () => {
-  expect(backupFlags.map(({ name }) => name)).toEqual([
+  const { flags, exits } = backupManual('backup-cron')
+  expect(Object.keys(flags)).toEqual([
     'only',
     'to',
     'quick',
-    'accept-shrink',
+    'acceptShrink',
     'wait',
-    'dry-run',
+    'dryRun',
     'json',
     'quiet',
-    'help',
   ])
-  expect(backupExits.map(({ code }) => code)).toEqual([0, 1, 2, 75])
+  expect(Object.keys(exits)).toEqual(['0', '1', '2', '75'])
 })

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { buildVerda, type Verda } from '../scripts/verda.ts'
@@ -21,4 +23,18 @@ it('what the system refuses is told in its words, without a stack', async () => 
   expect(run.code).toBe(1)
   expect(run.stderr).toMatch(/^restore: ENOSPC: .*drill/m)
   expect(run.stderr).not.toMatch(/^\s+at /m)
+})
+
+it('a command that waits for nothing that comes is no success', () => {
+  const lib = path.resolve(import.meta.dirname, '../../lib/cli/main.ts')
+  const script = path.join(verda.folder, 'stuck.mts')
+  writeFileSync(
+    script,
+    `import { main } from ${JSON.stringify(lib)}
+    const manual = { command: 'stuck', summary: '', description: '', flags: [], examples: [], settings: [], exits: [] }
+    await main(import.meta.url, manual, () => new Promise(() => {}))`,
+  )
+  const tsx = import.meta.resolve('tsx')
+  const run = spawnSync(process.execPath, ['--import', tsx, script], { timeout: 100_000, encoding: 'utf8' })
+  expect(run).toMatchObject({ status: 1, stderr: '' })
 })

@@ -14,6 +14,10 @@ it.each([
   expect(progressInWords(bytes, expected, seconds)).toBe(words)
 })
 
+it('a total that is only about right says so', () => {
+  expect(progressInWords(10 * MB, 30 * MB, 5, true)).toBe('10 MB of about 30 MB, 2.0 MB/s, 10 s left')
+})
+
 it.each([
   ['a terminal', { isTTY: true, columns: 80 }, true],
   ['a terminal without a width, as `ssh -tt` from cron has it', { isTTY: true, columns: 0 }, false],

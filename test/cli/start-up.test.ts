@@ -14,7 +14,7 @@ test.each(scripts)('%s loads its command only once it runs', (script) => {
 })
 
 test('what is imported is followed: the command itself would be far over that', () => {
-  const { files, packages } = importedBy(path.join(project, 'lib/cli/backup-command.ts'))
+  const { files, packages } = importedBy(path.join(project, 'lib/backup/command.ts'))
   expect(files.size).toBeGreaterThan(50)
   expect(packages).toContain('dayjs')
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isInTheClear } from '../../lib/doctor/in-the-clear.ts'
+import { isInTheClear } from '../../lib/doctor/exposed.ts'
 
 test.each([
   ['https://example.org', false],

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { judgeZone } from '../../lib/doctor/clock.ts'
-import { readBackupLine, readCrontab } from '../../lib/doctor/crontab.ts'
-import { errorFinding, inTwo } from '../../lib/doctor/error-finding.ts'
-import { judgeMount } from '../../lib/doctor/mounts.ts'
-import { isAtLeast, judgeCapture } from '../../lib/doctor/tools.ts'
-import { guessHost } from '../../lib/doctor/where.ts'
-import { mountAt } from '../../lib/mount-table.ts'
-import { readSettings } from '../../lib/settings.ts'
+import { CaptureError } from '../../lib/capture/capture.ts'
+import { NotChecked } from '../../lib/cli/finding.ts'
+import { judgeZone } from '../../lib/doctor/checks/clock.ts'
+import { judgeFstab, judgeMount } from '../../lib/doctor/checks/mounts.ts'
+import { isAtLeast, judgeCapture } from '../../lib/doctor/checks/tools.ts'
+import { guessHost, mountAt } from '../../lib/doctor/machine.ts'
+import { errorFinding } from '../../lib/doctor/run.ts'
+import { HostError } from '../../lib/hosts/host.ts'
+import { readSettings } from '../../lib/settings/settings.ts'
+import { StoreError } from '../../lib/stores/store.ts'
 
 /** A line of /proc/self/mountinfo. */
 const mounted = (source: string, type: string, options: string, at = '/mnt/sfs') =>
@@ -26,6 +28,7 @@ describe('which machine this is', () => {
     ],
     [{ crontab: '5 * * * * tsx /opt/x/scripts/backup-mello.ts' }, 'mello', 'the crontab runs backup-mello'],
     [{ mountinfo: nfs() }, 'verda', 'a share is mounted at /mnt/sfs'],
+    [{ crontab: '5 * * * * comfyume-backup backup-cron' }, 'verda', 'the crontab runs backup-cron'],
     [{ fstab: 'x:/y\t/mnt/sfs\tnfs hard 0 0' }, 'verda', '/etc/fstab has an entry for /mnt/sfs'],
     [{ fstab: '# x:/y /mnt/sfs nfs hard 0 0' }, 'mello', 'no crontab runs backup-cron'],
     [{ crontab: '# 5 * * * * tsx scripts/backup-cron.ts' }, 'mello', 'no crontab runs backup-cron'],
@@ -34,7 +37,7 @@ describe('which machine this is', () => {
       'mello',
       'the crontab runs backup-verda',
     ],
-    [{}, 'mello', 'if this is Verda, say --on verda'],
+    [{}, 'mello', 'if this is Verda, add --on verda'],
   ])('%j', (traces, on, because) => {
     const guess = guessHost({ ...nothing, ...traces }, '/mnt/sfs')
     expect(guess.on).toBe(on)
@@ -56,7 +59,7 @@ describe('the mount of the share', () => {
     [nfs('ro,hard'), {}, 'wrong nfs.fin-01:/prod-1a2b at /mnt/sfs, nfs4, is mounted read-only'],
     [mounted('/dev/vdb', 'ext4', 'rw'), {}, 'warning /dev/vdb at /mnt/sfs, ext4, is not NFS'],
     [nfs('rw,hard', 'x:/y').replace('/mnt/sfs', '/mnt/other'), {}, 'wrong nothing is mounted at /mnt/sfs'],
-    ['', { SFS_REQUIRE_MOUNT: '0' }, 'ok /mnt/sfs is no mount, and need not be one'],
+    ['', { SFS_REQUIRE_MOUNT: '0' }, 'ok /mnt/sfs is not a mount point, and need not be one'],
     [nfs(), { SFS_MOUNT_OPTIONS: 'defaults,hard,nofail,_netdev,nfsvers=4,nconnect=16' }, 'ok nfs'],
     [
       nfs(),
@@ -64,13 +67,15 @@ describe('the mount of the share', () => {
       'warning nfs.fin-01:/prod-1a2b at /mnt/sfs, nfs4, is mounted without noatime, nconnect=8',
     ],
   ])('%j with %j', (mountinfo, env, expected) => {
-    const findings = judgeMount(mountinfo, readSettings(env)).map(({ status, found }) => `${status} ${found}`)
+    const findings = [judgeMount(mountinfo, readSettings(env))]
+      .flat()
+      .map(({ status, what }) => `${status} ${what}`)
     expect(findings).toHaveLength(1)
     expect(findings[0]).toMatch(new RegExp(`^${expected.replace(/[.()/]/g, '\\$&')}`))
   })
 
   test('a share that is missing is told with what to mount', () => {
-    const [finding] = judgeMount('', readSettings({ SFS_PROD: 'nfs.fin-01:/prod' }))
+    const [finding] = [judgeMount('', readSettings({ SFS_PROD: 'nfs.fin-01:/prod' }))].flat()
     expect(finding?.todo).toBe(
       'mount /mnt/sfs (nfs.fin-01:/prod); if that fails, grant the share to this instance in Verda\'s console, "share settings"',
     )
@@ -82,6 +87,23 @@ describe('the mount of the share', () => {
     expect(mountAt(table, '/mnt/my share')?.source).toBe('b:/2')
     expect(mountAt(table, '/mnt/my')).toBeUndefined()
   })
+})
+
+test.each([
+  ['', {}, 'warning has no entry for /mnt/sfs: after a restart the share is missing'],
+  ['# a:/b /mnt/sfs nfs hard 0 0', {}, 'warning has no entry for /mnt/sfs'],
+  ['a:/b /mnt/sfs nfs hard,noauto 0 0', {}, 'warning has an entry for /mnt/sfs with noauto: after a restart'],
+  [
+    'a:/b /mnt/sfs nfs hard 0 0',
+    { SFS_PROD: 'c:/d' },
+    'warning mounts a:/b at /mnt/sfs, which is neither SFS_PROD nor SFS_CLONE (c:/d)',
+  ],
+  ['a:/b /mnt/sfs nfs hard 0 0', { SFS_PROD: 'c:/d', SFS_CLONE: 'a:/b' }, 'ok has an entry for /mnt/sfs'],
+  ['a:/b\t/mnt/sfs\tnfs\thard 0 0', {}, 'ok has an entry for /mnt/sfs'],
+  ['', { SFS_REQUIRE_MOUNT: '0' }, 'ok no mount is required'],
+])('the fstab %j with %j', (fstab, env, expected) => {
+  const { status, what } = judgeFstab(fstab, readSettings(env))
+  expect(`${status} ${what}`.startsWith(expected)).toBe(true)
 })
 
 test.each([
@@ -106,11 +128,12 @@ describe('tools', () => {
     'igzip',
     'pigz',
     'gzip',
-    'sqlite3',
+    'perl',
     'awk',
     'sed',
     'stat',
     'mktemp',
+    'flock',
     'mountpoint',
     'tee',
     'grep',
@@ -125,20 +148,17 @@ describe('tools', () => {
       ),
     )
   const odd = (...gone: string[]) =>
-    without(...gone).flatMap(({ status, name, found }) =>
-      status === 'ok' ? [] : [`${status} ${name}: ${found}`],
+    without(...gone).flatMap(({ status, name, what }) =>
+      status === 'ok' ? [] : [`${status} ${name}: ${what}`],
     )
 
   test('nothing is wrong where all are there', () => expect(odd()).toEqual([]))
   test.each([
-    [['tar'], ['wrong tar: tar is not there: nothing can be packed']],
-    [['sha256sum'], ['wrong sha256sum: sha256sum is not there: no record can be checked']],
-    [
-      ['sqlite3'],
-      ['warning sqlite3: is not there: a database that is being written to is packed as it lies'],
-    ],
+    [['tar'], ['wrong tar: is missing: nothing can be packed']],
+    [['sha256sum'], ['wrong sha256sum: is missing: no record can be checked']],
+    [['perl'], ['wrong perl: is missing: models, credentials and open databases cannot be read']],
     [['awk', 'od'], ['wrong others: awk, od not found']],
-    [['igzip', 'pigz', 'gzip'], ['wrong compressor: gzip is not there: nothing can be packed']],
+    [['igzip', 'pigz', 'gzip'], ['wrong compressor: is missing: nothing can be packed']],
   ])('without %j', (gone, lines) => expect(odd(...gone)).toEqual(lines))
 
   test.each([
@@ -146,7 +166,7 @@ describe('tools', () => {
     [['igzip'], 'pigz is used; igzip (apt-get install isal) is several times as fast'],
     [['igzip', 'pigz'], 'gzip is used; igzip (apt-get install isal) is several times as fast'],
   ])('the compressor without %j', (gone, found) => {
-    expect(without(...gone).find(({ name }) => name === 'compressor')?.found).toBe(found)
+    expect(without(...gone).find(({ name }) => name === 'compressor')?.what).toBe(found)
   })
 
   test.each([
@@ -157,83 +177,32 @@ describe('tools', () => {
   ])('node %s', (version, expected) => expect(isAtLeast(version, [20, 19])).toBe(expected))
 })
 
-describe('a crontab', () => {
-  test('is read as cron reads it', () => {
-    const text = 'PATH = "/a:/b"\n# 1 2 3 4 5 no\n\n 5 */2 1,2 jan-mar mon  /bin/x  y\n@daily z\nnonsense\n'
-    expect(readCrontab(text)).toEqual({
-      variables: { PATH: '/a:/b' },
-      lines: [
-        { schedule: '5 */2 1,2 jan-mar mon', command: '/bin/x  y' },
-        { schedule: '@daily', command: 'z' },
-      ],
-    })
-  })
-
-  test.each([
-    [
-      '/opt/x/node_modules/.bin/tsx /opt/x/scripts/backup-cron.ts --only env >>/var/log/b.log 2>&1',
-      ['env -> sfs'],
-    ],
-    ['cd /opt/x && npx tsx scripts/backup-mello.ts --only credentials', ['credentials -> git']],
-    ['tsx scripts/backup-verda.ts --only models --quick', []],
-    ['tsx scripts/backup-verda.ts --only models --to=r2', ['models -> r2', 'models -> hetzner']],
-  ])('%s', (command, covers) => {
-    expect(readBackupLine({ schedule: '@daily', command })?.covers).toEqual(covers)
-  })
-
-  test.each(['tsx scripts/status.ts', '/usr/bin/find /home -name backup-cron.ts', 'my-backup-cron.sh'])(
-    '%s is none of its backups',
-    (command) => expect(readBackupLine({ schedule: '@daily', command })).toBeUndefined(),
-  )
-
-  test('a line with --dry-run backs up nothing', () => {
-    const line = readBackupLine({ schedule: '@daily', command: 'tsx scripts/backup-cron.ts --dry-run' })
-    expect(line).toMatchObject({ covers: [], refused: 'it does nothing, with that flag' })
-  })
-
-  test('a lock file that flock makes is none of the paths that must be there', () => {
-    const command = '/usr/bin/flock -n /run/b.lock /opt/tsx /opt/scripts/backup-cron.ts --only env'
-    const line = readBackupLine({ schedule: '@daily', command })
-    expect(line).toMatchObject({
-      program: '/usr/bin/flock',
-      paths: ['/opt/tsx', '/opt/scripts/backup-cron.ts'],
-    })
-  })
-
-  test('the program is found behind variables, which are not told', () => {
-    const command = 'KEY=secret B=/b /opt/tsx /opt/scripts/backup-cron.ts --only env >>/log 2>&1'
-    const line = readBackupLine({ schedule: '@daily', command })
-    expect(line).toMatchObject({ program: '/opt/tsx', paths: ['/opt/scripts/backup-cron.ts'], log: '/log' })
-    expect(JSON.stringify({ ...line, command: '' })).not.toContain('secret')
-  })
-})
-
 describe('an error', () => {
   test.each([
-    ['sfs: /x cannot be written to: no', { found: '/x cannot be written to: no' }],
     [
-      'r2 bucket b: could not list: 404. Check its name: x',
-      { found: 'r2 bucket b: could not list: 404', todo: 'Check its name: x' },
+      new HostError('verda: it is unreachable. Is it up?\nssh said: timed out'),
+      'verda: it is unreachable. Is it up?\nssh said: timed out',
     ],
-    [
-      'there is no image x on verda: build or load it',
-      { found: 'there is no image x on verda', todo: 'build or load it' },
-    ],
-    [
-      'verda: it cannot be reached. Is it up?\nssh said: timed out',
-      { found: 'ssh said: timed out', todo: 'it cannot be reached. Is it up?' },
-    ],
-    [
-      'verda: sudo did not start bash there (exit 1): no\nAs root, run\n  visudo',
-      { found: 'sudo did not start bash there (exit 1): no', todo: 'As root, run visudo' },
-    ],
-  ])('%j is told in two lines', (message, expected) => expect(inTwo(message)).toEqual(expected))
+    [new StoreError('r2 bucket b: could not list: 404'), 'r2 bucket b: could not list: 404'],
+    [new CaptureError('there is no image x on verda'), 'there is no image x on verda'],
+  ])('of a host, a store or a capture is the finding: %s', (error, found) => {
+    expect(errorFinding(error, 'fix it')).toEqual({ status: 'wrong', what: found, todo: 'fix it' })
+  })
 
-  test('that is a defect says so', () => {
-    expect(errorFinding(new TypeError('x is not a function'))).toMatchObject({
+  test('of a check that had nothing to look at says so, as data', () => {
+    expect(errorFinding(new NotChecked('r2 is away', 'fix r2'), 'fix it')).toEqual({
+      status: 'warning',
+      what: 'not checked: r2 is away',
+      todo: 'fix r2',
+      unchecked: true,
+    })
+  })
+
+  test('that is a bug says so', () => {
+    expect(errorFinding(new TypeError('x is not a function'), 'fix it')).toMatchObject({
       status: 'wrong',
-      found: expect.stringContaining('the check itself failed: TypeError: x is not a function'),
-      todo: expect.stringContaining('a defect of this toolkit'),
+      what: expect.stringContaining('the check itself failed: TypeError: x is not a function'),
+      todo: expect.stringContaining('this is a bug in the toolkit'),
     })
   })
 })

@@ -1,13 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { type Check, NotChecked, ok, wrong } from '../../lib/doctor/check.ts'
+import { NotChecked, ok, wrong } from '../../lib/cli/finding.ts'
 import type { Context } from '../../lib/doctor/context.ts'
-import { type Result, runChecks } from '../../lib/doctor/run.ts'
-import { merged, resultLines, summaryLine } from '../../lib/doctor/show.ts'
+import { type GroupedCheck, runChecks } from '../../lib/doctor/run.ts'
+import { isFine, merged, type Result, resultLines, summaryLine } from '../../lib/doctor/show.ts'
 import { StoreError } from '../../lib/stores/store.ts'
 
-const context = { settingProblems: ['SFS_ROOT must be an absolute path'] } as Context
-const check = (name: string, look: Check['check'], more: Partial<Check> = {}): Check => ({
+const settingProblems = [{ setting: 'SFS_ROOT', why: 'must be an absolute path' }]
+const context = { settingProblems } as unknown as Context
+const check = (
+  name: string,
+  look: GroupedCheck['check'],
+  more: Partial<GroupedCheck> = {},
+): GroupedCheck => ({
   group: 'stores',
   name,
   what: '',
@@ -15,26 +20,24 @@ const check = (name: string, look: Check['check'], more: Partial<Check> = {}): C
   ...more,
 })
 
-async function resultsOf(checks: Check[]): Promise<Result[]> {
+async function resultsOf(checks: GroupedCheck[]): Promise<Result[]> {
   const results: Result[] = []
   for await (const result of runChecks(checks, context)) results.push(result)
   return results
 }
 
 test('results come in the order of the checks, and one that hangs holds up no other', async () => {
-  const begun = performance.now()
   const results = await resultsOf([
     check('slow', () => sleep(100).then(() => [ok('late')])),
     check('hanging', () => new Promise(() => {}), { limit: 0.3 }),
     check('quick', () => [ok('early'), wrong('bad', 'mend', 'another')]),
   ])
-  expect(results.map(({ name, status, found }) => `${status} ${name}: ${found}`)).toEqual([
+  expect(results.map(({ name, status, what }) => `${status} ${name}: ${what}`)).toEqual([
     'ok slow: late',
-    'wrong hanging: no answer within 0.3 s',
+    'wrong hanging: no answer within 0.3 s: the server of a share may be down (see findmnt and dmesg), or the network may lose packets',
     'ok quick: early',
     'wrong another: bad',
   ])
-  expect(performance.now() - begun).toBeLessThan(5_000)
 })
 
 test('six at once, as many as one ssh connection bears with room to spare', async () => {
@@ -61,10 +64,14 @@ test('what a check throws is a finding, and stops no other', async () => {
     check('setting', () => [ok('never asked')], { uses: ['SFS_CACHE', 'SFS_ROOT'] }),
   ])
   expect(results).toMatchObject([
-    { status: 'wrong', found: 'r2 bucket b: could not list: 404 NoSuchBucket', todo: 'Make it' },
-    { status: 'wrong', found: expect.stringContaining('the check itself failed: TypeError: no function') },
-    { status: 'warning', found: 'not checked: x is away', todo: 'mend x' },
-    { status: 'warning', found: 'not checked: SFS_ROOT is wrong' },
+    {
+      status: 'wrong',
+      what: 'r2 bucket b: could not list: 404 NoSuchBucket. Make it',
+      todo: 'fix this, then run: comfyume-backup doctor --only stores',
+    },
+    { status: 'wrong', what: expect.stringContaining('the check itself failed: TypeError: no function') },
+    { status: 'warning', what: 'not checked: x is away', todo: 'mend x', unchecked: true },
+    { status: 'warning', what: 'not checked: SFS_ROOT is wrong' },
   ])
 })
 
@@ -98,4 +105,26 @@ WRONG    stores r2 files, r2 images: overwrites
 ok       stores sfs: 93 GB free
 ok       stores mello: 93 GB free
 WRONG doctor on mello: 2 ok, 0 warnings, 2 not checked, 3 wrong: stores r2 server, stores r2 files, stores r2 images`)
+})
+
+test.each<[string, Partial<Result>[], string]>([
+  [
+    'nothing was looked at',
+    [{ status: 'warning', unchecked: true }],
+    'NOT CHECKED doctor on verda: 0 ok, 0 warnings, 1 not checked, 0 wrong: hosts verda',
+  ],
+  [
+    'one thing is wrong',
+    [{ status: 'wrong' }, { status: 'ok' }],
+    'WRONG doctor on verda: 1 ok, 0 warnings, 1 wrong: hosts verda',
+  ],
+  [
+    'there are warnings',
+    [{ status: 'warning' }, { status: 'ok' }],
+    'OK doctor on verda: 1 ok, 1 warning, 0 wrong',
+  ],
+])('it is only fine when everything was looked at: %s', (_, seen, line) => {
+  const checks = seen.map((one) => ({ group: 'hosts', name: 'verda', what: '', ...one }) as Result)
+  expect(summaryLine({ host: 'verda', checks })).toBe(line)
+  expect(isFine(checks)).toBe(line.startsWith('OK'))
 })

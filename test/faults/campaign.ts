@@ -3,7 +3,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
-import { FlagError, type Flags, listOf, parseFlags } from '../../lib/cli/flags.ts'
+import {
+  type Asked,
+  checkNames,
+  FlagError,
+  flagsInWords,
+  list,
+  number,
+  parseFlags,
+  text,
+} from '../../lib/cli/flags.ts'
 import { kinds } from './kinds.ts'
 import type { Kind, Result } from './round.ts'
 import { tableOf } from './table.ts'
@@ -11,19 +20,16 @@ import type { Life } from './world-life.ts'
 
 /** The fault campaign: `npm run faults -- --help` says what it does. */
 
-const flagsKnown = [
-  { name: 'seed', value: 'N', help: 'from which all chance comes; by default 1' },
-  { name: 'runs', value: 'N', help: 'how many faults; by default 100' },
-  {
-    name: 'only-run',
-    value: 'I',
-    help: 'repeats the fault with this number: lives its world from the beginning up to it',
-  },
-  { name: 'kind', value: 'a,b', help: 'only faults of these kinds' },
-  { name: 'workers', value: 'N', help: 'so many worlds at once; by default 1' },
-  { name: 'json', value: 'FILE', help: 'writes what became of each fault into a file' },
-  { name: 'help', help: 'this page' },
-]
+const count = (value: string, help: string, least = 0) => number(value, help, { least, most: 999_999_999 })
+
+const table = {
+  seed: count('N', 'from which all chance comes; by default 1'),
+  runs: count('N', 'how many faults; by default 100'),
+  onlyRun: count('I', 'repeats the fault with this number: lives its world from the beginning up to it'),
+  kind: list('a,b', 'only faults of these kinds'),
+  workers: count('N', 'so many worlds at once; by default 1', 1),
+  json: text('FILE', 'writes what became of each fault into a file'),
+}
 
 /** Rounds in the life of one world. */
 const worldRounds = 20
@@ -34,7 +40,9 @@ Usage
   npm run faults -- [flags]
 
 Flags
-${flagsKnown.map(({ name, value, help }) => `  --${`${name} ${value ?? ''}`.padEnd(12)}${help}`).join('\n')}
+${flagsInWords(table)
+  .map(([usage, help]) => `  ${usage.padEnd(14)}${help}`)
+  .join('\n')}
 
 Kinds
 ${kinds.map(({ name }) => `  ${name}`).join('\n')}
@@ -42,16 +50,19 @@ ${kinds.map(({ name }) => `  ${name}`).join('\n')}
 After each fault, and again after the next run without one, an oracle reads all stores by hand. Exit codes: 0 nothing was found; 1 something was; 2 wrong flags.
 The same --seed, --runs, --kind give the same faults. As root it mounts small disks, in namespaces of its own; else what needs them is left out, and named.`
 
-async function main(flags: Flags): Promise<number> {
+async function main(flags: Asked<typeof table> & { help?: boolean }): Promise<number> {
   if (flags.help) {
     process.stdout.write(`${help}\n`)
     return 0
   }
-  const seed = numberOf(flags, 'seed', 1)
-  const only = flags['only-run'] === undefined ? undefined : numberOf(flags, 'only-run', 0)
-  const runs = numberOf(flags, 'runs', 100)
-  const workers = Math.max(1, numberOf(flags, 'workers', 1))
-  const chosen = chooseKinds(flags)
+  const { seed = 1, runs = 100, workers = 1, onlyRun: only } = flags
+  checkNames(
+    '--kind',
+    flags.kind,
+    kinds.map(({ name }) => name),
+    'the kinds are',
+  )
+  const chosen = kinds.filter(({ name }) => flags.kind?.includes(name) ?? true)
   const mounts = mayMount()
   const able = chosen.filter(({ needs }) => needs === undefined || has(needs, mounts))
   for (const { name, needs } of chosen.filter((kind) => !able.includes(kind)))
@@ -78,20 +89,20 @@ async function main(flags: Flags): Promise<number> {
     }
   }
   await Promise.all(Array.from({ length: workers }, next))
-  if (typeof flags.json === 'string') writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)
+  if (flags.json) writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)
   const failed = results.filter(({ violations }) => violations.length > 0).length
   process.stdout.write(`\n${tableOf(results)}\n\n${results.length - failed} passed, ${failed} failed\n`)
   return failed === 0 ? 0 : 1
 }
 
-/** Where worlds live at the moment. */
+/** Folders of the worlds now running. */
 const folders = new Set<string>()
 process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1))
 
-/** One world in its own process; a world that ends before its time is a failure of the round that it was at. */
+/** Runs one world in its own process. If it ends early, its current round has failed. */
 async function live(life: Omit<Life, 'folder'>, told: (result: Result) => void): Promise<void> {
   const folder = mkdtempSync(path.join(tmpdir(), 'faults-'))
   folders.add(folder)
@@ -112,7 +123,7 @@ async function live(life: Omit<Life, 'folder'>, told: (result: Result) => void):
     '--propagation',
     'private',
   ]
-  // The first process of such a namespace has to bury all others, which bash does.
+  // The first process of a PID namespace must reap all others; bash does.
   const init = ['bash', '-c', '"$@"; exit $?', 'bash']
   const [program = '', ...args] = life.mounts ? [...apart, ...init, ...words] : words
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
@@ -141,23 +152,6 @@ async function live(life: Omit<Life, 'folder'>, told: (result: Result) => void):
   })
 }
 
-function chooseKinds(flags: Flags): readonly Kind[] {
-  const asked = listOf(flags.kind)
-  const unknown = asked?.filter((name) => !kinds.some((kind) => kind.name === name)) ?? []
-  if (unknown.length > 0)
-    throw new FlagError(
-      `there is no kind ${unknown.join(', ')}. Known are ${kinds.map(({ name }) => name).join(', ')}`,
-    )
-  return kinds.filter(({ name }) => asked?.includes(name) ?? true)
-}
-
-function numberOf(flags: Flags, name: string, otherwise: number): number {
-  const value = flags[name]
-  if (value === undefined) return otherwise
-  if (typeof value === 'string' && /^\d{1,9}$/.test(value)) return Number(value)
-  throw new FlagError(`--${name} takes a whole number; it was given ${JSON.stringify(value)}`)
-}
-
 function mayMount(): boolean {
   return works('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt')
 }
@@ -177,7 +171,7 @@ function works(program: string, ...args: string[]): boolean {
 }
 
 try {
-  process.exitCode = await main(parseFlags(process.argv.slice(2), flagsKnown))
+  process.exitCode = await main(parseFlags(process.argv.slice(2), table))
 } catch (error) {
   if (!(error instanceof FlagError)) throw error
   process.stderr.write(`faults: ${error.message}\n`)

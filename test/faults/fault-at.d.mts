@@ -1,4 +1,4 @@
 import type { FaultAt } from './run.ts'
 
-/** For tests that break calls of their own process: another fault from here on, counted from 0. */
+/** For tests that break calls of their own process: sets a new fault, counted from 0. */
 export function plant(fault: FaultAt): void

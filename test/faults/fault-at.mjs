@@ -1,8 +1,7 @@
 /**
- * Loaded before a script (`node --import`): the call with the number `at` of those that a script makes to a file system below one of the
- * folders `below` goes wrong. FAULT_AT is JSON: `how` is SIGKILL (the process is gone just before the call), an error code (the call throws
- * it) or `short` (a write takes half of what it was given); `times` calls in a row; `count`: a file in which their number stands.
- * Calls that only look are counted apart: `looks` says that they are meant.
+ * Loaded before a script (`node --import`): breaks its call number `at` to a file system below `below`.
+ * FAULT_AT is JSON. `how`: SIGKILL just before the call, an error code to throw, or `short` for half a write.
+ * `times`: calls in a row. `count`: a file for the number of calls. `looks`: break reading calls instead.
  */
 import fs from 'node:fs'
 import promises from 'node:fs/promises'
@@ -27,13 +26,13 @@ const looking = ['stat', 'lstat', 'readdir', 'readFile']
 const ofHandles = ['write', 'sync', 'close', 'writeFile']
 let calls = 0
 
-/** For tests that break calls of their own process: another fault from here on, counted from 0. */
+/** For tests that break calls of their own process: sets a new fault, counted from 0. */
 export function plant(next) {
   fault = next
   calls = 0
 }
 
-/** The fault of this call, or undefined. */
+/** The fault for this call, or undefined. */
 function faultOf(target, isLook) {
   const { below, at = -1, how, times = 1, looks = false, count } = fault
   if (isLook !== looks || !below.some((folder) => String(target).startsWith(folder))) return undefined
@@ -65,7 +64,7 @@ for (const name of [...changing, ...looking]) {
   }
 }
 
-/** An open file goes wrong as its path would. */
+/** Makes an open file fail as its path would. */
 function spoil(handle, target) {
   for (const name of ofHandles) {
     const call = handle[name].bind(handle)
@@ -78,7 +77,7 @@ function spoil(handle, target) {
           ? call(chunk, offset, Math.ceil(length / 2), ...rest)
           : call(...args)
       }
-      // A file whose close fails is closed all the same.
+      // A file whose close fails is still closed.
       if (name === 'close') await call()
       throw failure(fault, name, target)
     }

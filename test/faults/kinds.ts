@@ -38,7 +38,7 @@ export const kinds: readonly Kind[] = [
   wrongClock,
 ]
 
-/** One of the kinds, by their weights. */
+/** Picks a kind at random, by weight. */
 export function pickKind(among: readonly Kind[], random: Random): Kind {
   let left = random.next() * among.reduce((sum, { weight }) => sum + weight, 0)
   for (const kind of among) {

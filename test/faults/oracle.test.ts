@@ -9,7 +9,7 @@ import type { Finished } from './run.ts'
 import { sha256 } from './sources.ts'
 import { buildWorld, type World } from './world.ts'
 
-/** The oracle of the fault campaign can fail: for every one of its clauses, what is planted is named, and nothing else is. */
+/** The oracle can fail: for each clause it names the planted violation and nothing else. */
 
 const [first, now] = ['2026-11-23T10:00:00.000Z', '2026-11-24T10:00:00.000Z']
 const asked = { env: ['sfs'], ufw: ['sfs'] }
@@ -40,7 +40,7 @@ afterAll(async () => {
 
 const judge = (run: Finished = honest, whole = true) => oracle.judge({ runs: [run], now, asked, whole })
 
-/** What the oracle says after a change to a folder, which is then undone. */
+/** What the oracle reports after a change to a folder, which is then undone. */
 async function saidAfter(root: string, change: () => void): Promise<string[]> {
   const copy = `${root}.copy`
   copyOf(root, copy)
@@ -55,7 +55,7 @@ async function saidAfter(root: string, change: () => void): Promise<string[]> {
   }
 }
 
-/** To the nanosecond, which Node's own copying is not. */
+/** Keeps nanoseconds, which Node's own copy does not. */
 const copyOf = (from: string, to: string) => execFileSync('cp', ['-a', from, to])
 
 const archive = 'config/env-2026-11-24.tar.gz'

@@ -1,6 +1,6 @@
 import { checkAppendOnly, checkRotating } from './oracle/history.ts'
 import { checkLeftovers, checkLog, checkProcesses } from './oracle/leftovers.ts'
-import { type Backup, backupsIn, checkBackups, unpacker } from './oracle/records.ts'
+import { type Backup, backupsIn, checkBackups, isDamaged, unpacker } from './oracle/records.ts'
 import { checkReports, type Told } from './oracle/reports.ts'
 import { type Views, viewer } from './oracle/view.ts'
 import type { StoreName, World } from './world.ts'
@@ -13,18 +13,20 @@ interface Looked {
 }
 
 export interface Oracle {
-  /** What is not as it must be after runs, in words; nothing, when all is well. `whole`: none of them was broken, so nothing of any may be left. */
+  /** Violations, in words; empty if all is well. `whole`: no run was broken, so none left anything. */
   judge(told: Told & { whole: boolean }): Promise<string[]>
-  /** Takes what lies there now for what has to stay: the campaign itself changed it. */
+  /** Takes the current content as the new baseline: the campaign itself changed it. */
   accept(): Promise<void>
-  /** The backups that are whole, of all stores. */
+  /** The good backups in all stores. */
   good(): Backup[]
+  /** Whether it, or what it builds on, was damaged. */
+  isCutOff(store: string, key: string): boolean
   unpack: ReturnType<typeof unpacker>
 }
 
 /**
- * Says whether anything was lost, or passed off for what it is not. It knows nothing of the project but its names and what a record looks like: it
- * reads stores by hand, unpacks archives with tar, and compares them with what the sources were.
+ * Reports whether anything was lost or misreported. It shares only names and the record format with the code:
+ * it reads stores by hand, unpacks archives with tar and compares them with the recorded sources.
  */
 export async function oracleOf(world: World): Promise<Oracle> {
   const look = viewer(world)
@@ -42,7 +44,7 @@ export async function oracleOf(world: World): Promise<Oracle> {
       const strays = await checkProcesses(world)
       const after = await lookAround()
       const all = Object.values(after.backups).flat()
-      // What fits its record again is another one by now.
+      // An archive that fits its record again has been replaced.
       for (const { store, key, wrong } of all)
         if (wrong === undefined) world.damaged.delete(`${store} ${key}`)
       const part = (store: StoreName, { views, backups }: Looked) => ({
@@ -72,12 +74,16 @@ export async function oracleOf(world: World): Promise<Oracle> {
     good: () =>
       Object.values(before.backups)
         .flat()
-        .filter(({ store, key, wrong }) => wrong === undefined && !world.damaged.has(`${store} ${key}`)),
+        .filter((backup) => backup.wrong === undefined && !isDamaged(world, backup)),
+    isCutOff: (store, key) =>
+      Object.values(before.backups)
+        .flat()
+        .some((backup) => backup.store === store && backup.key === key && isDamaged(world, backup)),
     unpack,
   }
 }
 
-/** Whether a run packed files: models, images and credentials are taken in other ways. */
+/** Whether a run packed files; models, images and credentials are captured in other ways. */
 function captured({ runs }: Told): boolean {
   return runs.some(({ stdout }) =>
     /"item": "(?!models|credentials|comfyume-)[^"]*",\s+"status": "stored"/.test(stdout),

@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto'
 
-/** Numbers that look random and are the same for the same seed, on every machine. */
+/** Pseudo-random numbers: the same seed gives the same numbers on every machine. */
 export interface Random {
-  /** From 0 up to and without 1. */
+  /** From 0 to below 1. */
   next(): number
-  /** A whole number from 0 up to and without `limit`. */
+  /** A whole number from 0 to below `limit`. */
   below(limit: number): number
   chance(probability: number): boolean
   pick<T>(list: readonly T[]): T
-  /** At least one, in the order of the list. */
+  /** At least one, in list order. */
   some<T>(list: readonly T[]): T[]
   /** Content that does not compress. */
   bytes(count: number): Buffer
 }
 
-/** The seed may be of several parts: every fault has a stream of its own. */
+/** The seed may have several parts: every fault has its own stream. */
 export function randomOf(...seed: readonly (string | number)[]): Random {
   let state = createHash('sha256').update(JSON.stringify(seed)).digest()
   let used = 0

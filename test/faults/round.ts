@@ -7,41 +7,41 @@ import type { World } from './world.ts'
 
 export type Command = 'backup-cron' | 'backup-verda' | 'backup-mello' | 'restore' | 'verify' | 'status'
 
-/** One fault on its way: what is run, when, and where the chance of it comes from. */
+/** One fault to be tried: what runs, when, and its random numbers. */
 export interface Round {
   world: World
   oracle: Oracle
   random: Random
   command: Command
   args: readonly string[]
-  /** In which stores each item has to be when the command ends well; empty for those that only read. */
+  /** The stores that must have each item if the command ends well; empty for commands that only read. */
   asked: Record<string, readonly string[]>
-  /** BACKUP_NOW of the runs. A kind may set it back or forth before it runs anything. */
+  /** BACKUP_NOW of the runs. A kind may change it before it runs anything. */
   now: string
-  /** Of a restore: where to. */
+  /** The target of a restore. */
   root: string
-  /** The command, in this round's world at this round's time. */
+  /** Runs the command in this round's world at this round's time. */
   run(options?: RunOptions): Promise<Finished>
 }
 
-/** What a kind of fault did. */
+/** The result of injecting a fault. */
 export interface Injected {
   runs: Finished[]
-  /** In a few words, for the line of a failure. */
+  /** A few words for the failure's line. */
   what: string
-  /** The run was over, or never came to the place. */
+  /** The run ended, or never reached the place. */
   tooLate?: boolean
   /** See Told. */
   mayCrash?: boolean
-  /** Violations that only the kind itself can see. */
+  /** Violations that only this kind can see. */
   problems?: string[]
 }
 
 export interface Kind {
   name: string
-  /** How often, against the others. */
+  /** Its share among the kinds. */
   weight: number
-  /** What it cannot do without; where that is missing it is left out, and told. */
+  /** What it requires; without it the kind is skipped, and the campaign says so. */
   needs?: 'mounts' | 'sshd' | 'fiu' | 'faketime'
   commands: readonly Command[]
   inject(round: Round): Promise<Injected>
@@ -65,14 +65,14 @@ const backups: Partial<Record<Command, Record<string, readonly string[]>>> = {
   'backup-mello': { 'user-data': ['r2'], 'user-outputs': ['r2'], credentials: ['git'] },
 }
 
-/** The items of each backup command with which the campaign deals. */
+/** The items of each backup command that the campaign covers. */
 export const itemsOf: Record<string, string[]> = Object.fromEntries(
   Object.entries(backups).map(([command, asked]) => [command, Object.keys(asked)]),
 )
 
 const isBackup = (command: Command): boolean => backups[command] !== undefined
 
-/** A round of a command, with some of its items, at a time. */
+/** Makes a round: a command, some of its items, and a time. */
 export function makeRound(
   world: World,
   oracle: Oracle,
@@ -121,7 +121,7 @@ export interface Result {
   seconds: number
 }
 
-/** Breaks a run, asks the oracle, runs once more unbroken, and asks again. */
+/** Breaks a run, asks the oracle, runs again unbroken, and asks again. */
 export async function playRound(
   round: Round,
   kind: Kind,
@@ -146,7 +146,7 @@ export async function playRound(
   return { what, ending, violations }
 }
 
-/** Clause 5: the same command, unbroken, a few minutes later ends well. */
+/** Clause 5: the same command, unbroken, ends well a few minutes later. */
 async function again(round: Round): Promise<string[]> {
   const { world, oracle, command, asked, root, args } = round
   round.now = later(round.now, 5)
@@ -157,14 +157,14 @@ async function again(round: Round): Promise<string[]> {
   world.countCalls(command, count)
   world.requests.set(command, world.r2.log.length - logged)
   const problems = await oracle.judge({ runs: [run], now: round.now, asked, whole: isBackup(command) })
-  if (command === 'verify') problems.push(...checkVerified(world, run))
+  if (command === 'verify') problems.push(...checkVerified(world, oracle, run))
   else if (command === 'status' ? ![0, 1].includes(run.code ?? -1) : run.code !== 0)
     problems.push(`${command} ${args.join(' ')} ended with ${run.code ?? run.signal}: ${said(run)}`)
   if (command === 'restore') problems.push(...checkRestored(world, oracle, run, root))
   return problems
 }
 
-/** What was half restored is not backed up. */
+/** A half-restored machine is not backed up. */
 async function blocked({ world, root, now }: Round): Promise<string[]> {
   if (!world.isMarked(root)) return []
   const run = await world.run('backup-cron', ['--json', '--only', 'env'], {
@@ -190,7 +190,7 @@ async function restoreOne({ world, oracle, random, asked, now }: Round): Promise
     : [...problems, `restore of ${item} ended with ${run.code ?? run.signal}: ${said(run)}`]
 }
 
-/** The folders below which a command changes files. */
+/** The folders in which a command changes files. */
 export function counted({ verda, disks }: World, command: Command, root: string): string[] {
   return command === 'restore'
     ? [root]

@@ -12,21 +12,21 @@ export interface Finished {
   signal: NodeJS.Signals | null
   stdout: string
   stderr: string
-  /** It was ended because it went on and on. */
+  /** It was ended because it took too long. */
   hung: boolean
   seconds: number
 }
 
 export interface RunOptions {
-  /** Over the world's settings. */
+  /** Added to the world's settings. */
   env?: Record<string, string>
-  /** Given the run once it has begun. */
+  /** Called with the process once it runs. */
   onStart?(child: ChildProcess): void
-  /** What a call of it to a file system does: see fault-at.mjs. */
+  /** The fault for its file system calls: see fault-at.mjs. */
   faultAt?: FaultAt
-  /** Words before the program: a tool that runs it. */
+  /** A program and its arguments that run this one. */
   before?: readonly string[]
-  /** Seconds after which it counts as hanging: twice as long as a store waits for a connection on which nothing moves. */
+  /** Seconds until it counts as hanging: twice as long as a store waits for an idle connection. */
   limit?: number
 }
 
@@ -39,7 +39,7 @@ export interface FaultAt {
   count?: string
 }
 
-/** Runs a script of this project in a process group of its own, with the environment given and no other. */
+/** Runs a script of this project in its own process group, with only the given environment. */
 export function runScript(command: string, args: readonly string[], options: RunOptions): Promise<Finished> {
   const { env = {}, faultAt, before = [], limit = 300 } = options
   const [program = '', ...words] = [
@@ -80,7 +80,7 @@ export function runScript(command: string, args: readonly string[], options: Run
   options.onStart?.(child)
   return new Promise((resolve, reject) => {
     child.once('error', reject)
-    // What it started may hold its output open for ever: how it ended is known as soon as it has.
+    // A child may hold the output open forever, so do not wait for the streams to close.
     child.once('exit', (code, signal) => {
       run.code = code
       run.signal = signal
@@ -99,6 +99,6 @@ export function killGroup(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL
   try {
     if (child.pid) process.kill(-child.pid, signal)
   } catch {
-    // It is gone already.
+    // It has already ended.
   }
 }

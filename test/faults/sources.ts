@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto'
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import path from 'node:path'
 
-/** What an item of the campaign is made of, written down once more here: the inventory is among what is being tried. */
+/** The sources of an item, written here a second time because the inventory is under test too. */
 export interface SourceOf {
   host: 'verda' | 'mello' | 'images'
-  /** Files and folders below the host's root. */
+  /** Files and folders, relative to the host's root. */
   paths: readonly string[]
   without?: readonly string[]
-  /** What the engine gives out has no times of its own. */
+  /** The engine's output has no times. */
   timeless?: true
 }
 
@@ -18,7 +18,7 @@ export const sources: Record<string, SourceOf> = {
   env: { host: 'verda', paths: [`${project}/.env`] },
   ufw: { host: 'verda', paths: ['etc/ufw'] },
   tailscale: { host: 'verda', paths: ['var/lib/tailscale'] },
-  // A drill lays the users' files, which are Mello's, below the same folder.
+  // A drill restores the users' files, which belong to Mello, below the same folder.
   'home-dev': { host: 'verda', paths: ['home/dev'], without: [`${project}/.env`, `${project}/data`] },
   'root-home': { host: 'verda', paths: ['root'] },
   fail2ban: { host: 'verda', paths: ['etc/fail2ban'] },
@@ -43,8 +43,8 @@ export const sources: Record<string, SourceOf> = {
 }
 
 /**
- * What files are, as one digest: path, kind, mode, time of change and content of everything below the paths. Two trees
- * with the same digest hold the same. A folder's own time is left out: another item that is restored into it moves it.
+ * One digest of path, kind, mode, mtime and content of everything below the paths. Skips a folder's time,
+ * which changes when another item is restored into it.
  */
 export function stateOf(root: string, { paths, without = [], timeless }: Omit<SourceOf, 'host'>): string {
   const lines: string[] = []
@@ -67,10 +67,10 @@ export function stateOf(root: string, { paths, without = [], timeless }: Omit<So
   return state
 }
 
-/** Every state that this process has seen, so that two can be told apart in words. */
+/** Every state seen by this process, to describe in words how two differ. */
 const seen = new Map<string, string[]>()
 
-/** In what two states differ, by their paths. */
+/** The paths in which two states differ. */
 export function difference(is: string, was: string): string {
   const [here, there] = [seen.get(is) ?? [], seen.get(was) ?? []]
   const said = (sign: string, from: string[], other: string[]) =>

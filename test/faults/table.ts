@@ -2,7 +2,7 @@ import type { Ending, Result } from './round.ts'
 
 const endings: readonly Ending[] = ['completed', 'failed and told', 'killed', 'too late']
 
-/** The outcome as a table of Markdown: a line for each kind and command, and their sums. */
+/** The results as a Markdown table: a line for each kind and command, and the totals. */
 export function tableOf(results: readonly Result[]): string {
   const groups = new Map<string, Result[]>()
   for (const result of results) {

@@ -6,19 +6,19 @@ import { buildWorld, changeable, type World } from './world.ts'
 
 export interface Life {
   seed: number
-  /** The rounds of this world, by their numbers in the campaign. */
+  /** The world's rounds, by their numbers in the campaign. */
   first: number
   count: number
-  /** The folder in which everything happens. */
+  /** The folder for everything that happens. */
   folder: string
   mounts: boolean
-  /** Names of the kinds to choose from. */
+  /** The kinds to choose from. */
   kinds: readonly string[]
 }
 
 /**
- * The life of one world: one round after another, so that history comes about. Every round has its chance from the seed and its number alone;
- * what lies in the stores is what the rounds before it left.
+ * Lives one world: round after round, so history builds up. A round's random numbers depend only on the seed
+ * and its number; the stores are as earlier rounds left them.
  */
 export async function liveThrough(life: Life, onResult: (result: Result) => void): Promise<void> {
   const { seed, first, count, folder, mounts } = life
@@ -49,7 +49,7 @@ export async function liveThrough(life: Life, onResult: (result: Result) => void
   }
 }
 
-/** What a world begins with: a first backup of everything that the rounds are about. */
+/** The start of a world: a first backup of everything that the rounds cover. */
 async function backUpAll(world: World, now: string): Promise<void> {
   world.witness(now)
   for (const [command, items] of Object.entries(itemsOf)) {

@@ -17,26 +17,26 @@ import { difference, sources, stateOf } from './sources.ts'
 
 export type World = Awaited<ReturnType<typeof buildWorld>>
 
-/** A store of the campaign; each is looked at as keys with content. */
+/** A store in the campaign; each is seen as keys with content. */
 export type StoreName = 'sfs' | 'mello' | 'r2'
 
 export interface WorldOptions {
-  /** Below which everything lies; it must be there. */
+  /** The folder for everything; it must exist. */
   folder: string
-  /** The share and Mello's disk are file systems of their own, which can be made full or read-only. */
+  /** The share and Mello's disk are separate file systems, which can be filled or made read-only. */
   mounts: boolean
 }
 
-/** How large the share and Mello's disk are, in KiB and in files. */
+/** Size of the share and of Mello's disk, in KiB and in files. */
 const diskKiB = 96 * 1024
 const diskFiles = 100_000
 
 /**
- * The small workshop of the tests, for many rounds: its sources change, the real scripts run, and of every moment at which one ran
- * is known what the sources were.
+ * The tests' small workshop, for many rounds: its sources change, the real scripts run, and the world records
+ * the state of the sources at every run.
  */
 export async function buildWorld({ folder, mounts }: WorldOptions) {
-  // The workshop makes its own folder in the one for temporary files.
+  // The workshop makes its folder in TMPDIR.
   process.env.TMPDIR = folder
   const workshop = await buildWorkshop()
   const { verda, backups: mello, r2 } = workshop
@@ -45,7 +45,7 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
   if (mounts) for (const disk of Object.values(disks)) mount(disk)
   const proxy = await startTcpProxy(Number(new URL(r2.endpoint).port))
   const roots = { verda: verda.root, mello: workshop.mello, images: path.join(verda.folder, 'images') }
-  /** By item and by the time that a record gives: what its sources may have been. */
+  /** By item and record time: the possible states of its sources. */
   const truths = new Map<string, Set<string>>()
   let made = 0
   let ticks = 0
@@ -60,18 +60,18 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
     proxy,
     repository: workshop.repository,
     tmp: verda.tmp,
-    /** `store key` of what a fault damaged: it counts for nothing, and must be seen through. */
+    /** `store key` of what a fault damaged: it counts for nothing, and commands must notice it. */
     damaged: new Set<string>(),
-    /** `store key` of what a fault laid there as somebody else would have: nothing may touch it. */
+    /** `store key` of files that a fault planted as another program's: no command may touch them. */
     foreign: new Set<string>(),
     /** Processes that belong to the world itself. */
     servers: new Set<number>(),
-    /** Calls to the file system that a whole run of a command made when it was last counted. */
+    /** File system calls of a whole run of each command, when last counted. */
     calls: new Map<string, number>(),
-    /** The same of its requests to R2. */
+    /** The same for requests to R2. */
     requests: new Map<string, number>(),
 
-    /** The digest of an item's sources as they are. */
+    /** The digest of an item's current sources. */
     stateNow(item: string): string {
       const source = sources[item]
       if (source === undefined) throw new Error(`the campaign does not know ${item}`)
@@ -80,22 +80,22 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
     readVerda: (file: string) => readFileSync(path.join(verda.root, file)),
     readMello: (file: string) => readFileSync(path.join(workshop.mello, file)),
 
-    /** Writes down what the sources are, as what a run at `now` may capture. */
+    /** Records the current sources as a state that a run at `now` may capture. */
     witness(now: string): void {
       for (const item of Object.keys(sources)) {
         const key = `${item} ${now}`
         truths.set(key, (truths.get(key) ?? new Set()).add(world.stateNow(item)))
       }
     },
-    /** Whether the sources of an item ever were so when a run had that time. */
+    /** Whether the item's sources ever had this state for a run at that time. */
     isTruth: (item: string, time: string, state: string) =>
       truths.get(`${item} ${time}`)?.has(state) ?? false,
-    /** In what a state differs from what the sources were then. */
+    /** How a state differs from the sources then. */
     untruth: (item: string, time: string, state: string) =>
       [...(truths.get(`${item} ${time}`) ?? [])].map((was) => difference(state, was)).join(' or '),
     hasTruth: (item: string, time: string) => truths.has(`${item} ${time}`),
 
-    /** Changes an item's sources. Sizes stay about the same: what shrinks is refused, and has tests of its own. */
+    /** Changes an item's sources. Sizes stay about the same: items that shrink are refused. */
     change(item: string, random: Random): void {
       const hex = (bytes: number) => random.bytes(bytes).toString('hex')
       const project = 'home/dev/comfyume-v1'
@@ -110,8 +110,11 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
           verda.write('var/lib/tailscale/tailscaled.state', `{"key":"${hex(800)}"}`, 0o600)
           break
         case 'home-dev':
-          verda.write('home/dev/large', random.bytes(300_000))
+          // Mostly small beside what stays, so that Mello and R2 get increments.
+          if (random.chance(0.2)) verda.write('home/dev/large', random.bytes(300_000))
           verda.write(`home/dev/notes/${random.below(4)}`, hex(500 + random.below(400)))
+          if (random.chance(0.2))
+            rmSync(path.join(verda.root, `home/dev/notes/${random.below(4)}`), { force: true })
           break
         case 'comfyume-worker':
           image(verda.folder, 'comfyume-worker', random.bytes(40_000))
@@ -126,7 +129,8 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
           workshop.write(`${project}/data/workflows/user001/file`, hex(1500))
           break
         case 'user-outputs':
-          workshop.write(`${project}/data/outputs/user001/file`, random.bytes(5000))
+          if (random.chance(0.2)) workshop.write(`${project}/data/outputs/user001/file`, random.bytes(50_000))
+          workshop.write(`${project}/data/outputs/user00${2 + random.below(3)}/new`, random.bytes(2000))
           break
         case 'credentials':
           workshop.write(`${project}/nginx/.htpasswd`, `user001:${hex(100)}\n`)
@@ -136,21 +140,21 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
       }
     },
 
-    /** Milliseconds that nobody else in this world has. */
+    /** Milliseconds, unique in this world. */
     nextTick: () => ++ticks,
     /** BACKUP_NOW of the last run. */
     nowOfLastRun: '',
-    /** A real script, to its end, however that comes. */
+    /** Runs a real script to its end, however that comes. */
     run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
       world.nowOfLastRun = options.env?.BACKUP_NOW ?? world.nowOfLastRun
       const env = environment(verda, options.env ?? {}) as Record<string, string>
       return runScript(command, args, { ...options, env })
     },
-    /** Settings with which R2 is reached through the proxy. */
+    /** Settings that reach R2 through the proxy. */
     throughProxy: () => ({ R2_ENDPOINT: `http://127.0.0.1:${proxy.port}` }),
-    /** Whether a restore to that folder has begun and not finished. */
+    /** Whether a restore to that folder has started and not finished. */
     isMarked: (root: string) => existsSync(path.join(root, 'var/lib/comfyume-backup/restoring')),
-    /** How many calls a run has counted in a file. */
+    /** Reads and removes a count file: the number of calls. */
     takeCount(file: string): number {
       const count = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0
       rmSync(file, { force: true })
@@ -159,9 +163,9 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
     countCalls(command: string, file: string): void {
       world.calls.set(command, world.takeCount(file))
     },
-    /** A folder to restore to, which is not there yet. */
+    /** A restore target that does not exist yet. */
     drill: () => path.join(mkdtempSync(path.join(verda.folder, 'drill-')), 'root'),
-    /** The files of a credentials repository as it is, by their names; an empty one has none. */
+    /** The credentials repository's files by name; empty if it has none. */
     credentials(): Map<string, Buffer> {
       const git = (...args: string[]) =>
         execFileSync('git', ['-C', workshop.repository, ...args], { stdio: 'pipe' })
@@ -171,7 +175,7 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
       return new Map(names.map((name) => [name, git('show', `HEAD:${name}`)]))
     },
     settle,
-    /** Whatever a fault left standing: from here on nothing is broken any more. */
+    /** Ends every fault that is still active. */
     heal(): void {
       r2.heal()
       proxy.slow(0)
@@ -185,12 +189,14 @@ export async function buildWorld({ folder, mounts }: WorldOptions) {
       rmSync(verda.folder, { recursive: true, force: true })
     },
   }
+  verda.write('home/dev/large', firstContent.bytes(300_000))
+  workshop.write('home/dev/comfyume-v1/data/outputs/user001/file', firstContent.bytes(50_000))
   for (const item of changeable) world.change(item, firstContent)
   settle()
   return world
 }
 
-/** What `change` knows. */
+/** The items that `change` can change. */
 export const changeable = [
   'env',
   'ufw',
@@ -202,7 +208,7 @@ export const changeable = [
   'credentials',
 ]
 
-/** The first content of a world is the same in all of them. */
+/** Every world starts with the same content. */
 const firstContent: Random = {
   next: () => 0,
   below: () => 0,
@@ -224,7 +230,7 @@ function mount(folder: string): void {
   ])
 }
 
-/** Makes a disk of the world smaller, or other than it was; `size` and `nr_inodes` take what `mount` takes. */
+/** Resizes or remounts a disk of the world. `options` are mount options such as `size` and `nr_inodes`. */
 export function remount(folder: string, options: string): void {
   execFileSync('mount', ['-o', `remount,${options}`, folder], { stdio: 'pipe' })
 }

@@ -1,22 +1,26 @@
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { backupFlags } from '../../lib/cli/backup-manual.ts'
-import { doctorFlags } from '../../lib/cli/doctor-manual.ts'
-import { type Flag, FlagError, listOf, parseFlags } from '../../lib/cli/flags.ts'
-import { restoreFlags } from '../../lib/cli/restore-manual.ts'
-import { verifyFlags } from '../../lib/cli/verify-manual.ts'
-import { tries } from './tries.ts'
+import { FlagError, type FlagTable, flagsInWords, parseFlags } from '../../lib/cli/flags.ts'
+import type { Program } from '../../lib/cli/main.ts'
+import { share, tries } from './tries.ts'
 
-const commands: [string, readonly Flag[]][] = [
-  ['the backups', backupFlags],
-  ['restore', restoreFlags],
-  ['verify', verifyFlags],
-  ['doctor', doctorFlags],
-]
+const scripts = path.resolve(import.meta.dirname, '../../scripts')
+const commands = readdirSync(scripts).flatMap((name) => /^(.*)\.ts$/.exec(name)?.[1] ?? [])
 
-test.each(commands)('whatever is typed behind %s, it is understood, or refused in words', (_, known) => {
+test.each(commands)('whatever is typed behind %s, it is understood, or refused in words', async (command) => {
+  const { manual }: Program = (await import(path.join(scripts, `${command}.ts`))).default
+  const asTyped: FlagTable = Object.fromEntries(
+    Object.entries(manual.flags).map(([key, row]) => [
+      key,
+      row.value && !('word' in row) ? { ...row, read: (text: string) => text } : row,
+    ]),
+  )
+  const words = 'machine' in manual.flags ? ['verda'] : []
+  const known = flagsInWords(manual.flags).map(([usage]) => usage.split(' ')[0] as string)
   const name = fc.constantFrom(
-    ...known.map((flag) => flag.name),
+    ...known.map((one) => one.slice(2)),
     '__proto__',
     'constructor',
     'toString',
@@ -37,28 +41,31 @@ test.each(commands)('whatever is typed behind %s, it is understood, or refused i
   fc.assert(
     fc.property(fc.array(word, { maxLength: 5 }), (argv) => {
       try {
-        const flags = parseFlags(argv, known)
+        const { machine: _, ...asked } = parseFlags([...words, ...argv], asTyped) as Record<string, unknown>
         outcomes.understood++
-        for (const [given, its] of Object.entries(flags)) {
-          const flag = known.find((one) => one.name === given)
-          if (flag?.value === undefined) expect(its).toBe(true)
-          else expect(its).toSatisfy((text) => typeof text === 'string' && text !== '')
-          expect(argv.some((one) => one === `--${given}` || one === `--${given}=${its}`)).toBe(true)
-          for (const part of listOf(its) ?? []) expect(part).not.toBe('')
-        }
-        // Nothing that was typed is passed over.
-        const told = Object.entries(flags).reduce(
-          (sum, [given, its]) => sum + (its === true || argv.includes(`--${given}=${its}`) ? 1 : 2),
-          0,
-        )
-        expect(told).toBe(argv.filter((one) => one !== '--').length)
+        // Nothing that was typed is skipped.
+        const told = Object.entries(asked).flatMap(([key, its]) => {
+          const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+          expect(known).toContain(flag)
+          if (its === true) return [flag]
+          expect(its).toSatisfy((text) => typeof text === 'string' && text !== '')
+          return argv.includes(`${flag}=${its}`) ? [`${flag}=${its}`] : [flag, its]
+        })
+        expect(told.toSorted()).toEqual(argv.filter((one) => one !== '--').toSorted())
       } catch (error) {
         if (!(error instanceof FlagError)) throw error
         outcomes.refused++
-        for (const { name: one } of known) expect(error.message).toContain(`--${one}`)
+        for (const one of known) expect(error.message).toContain(one)
+      }
+      // As the command has it, values are read as well.
+      try {
+        const asked = parseFlags([...words, ...argv], manual.flags)
+        expect(Object.values(asked)).not.toContain(undefined)
+      } catch (error) {
+        if (!(error instanceof FlagError)) throw error
       }
     }),
     tries(2000),
   )
-  expect(Math.min(outcomes.understood, outcomes.refused), JSON.stringify(outcomes)).toBeGreaterThan(20)
+  expect(Math.min(outcomes.understood, outcomes.refused), JSON.stringify(outcomes)).toBeGreaterThan(share(20))
 })

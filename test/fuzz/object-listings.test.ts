@@ -3,11 +3,11 @@ import type { AddressInfo, Socket } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { copiesAmong, newestGood, readCopy } from '../../lib/copies.ts'
-import { contentsOf } from '../../lib/status/contents.ts'
-import { expectedOf } from '../../lib/status/expected.ts'
-import { type S3Store, s3Store } from '../../lib/stores/s3.ts'
+import { contentsOf } from '../../lib/status/judge/contents.ts'
+import { expectedOf } from '../../lib/status/judge/expected.ts'
+import { type S3Store, s3Store } from '../../lib/stores/s3/store.ts'
 import { type Entry, StoreError } from '../../lib/stores/store.ts'
-import { tries } from './tries.ts'
+import { share, tries } from './tries.ts'
 
 /** One answer of the server, as it goes over the wire. */
 interface Answer {
@@ -338,10 +338,8 @@ test('whatever a server answers to a listing, it is a list of what was asked for
         answers = script
         requests = 0
         const store = storeAt(folder)
-        const began = Date.now()
         const found = await heard(() => all(store, prefix))
         expect(requests).toBeLessThan(20)
-        expect(Date.now() - began).toBeLessThan(5000)
         await store.close()
         outcomes[found instanceof StoreError ? 'refused' : 'listed']++
         if (found instanceof StoreError) return
@@ -360,9 +358,9 @@ test('whatever a server answers to a listing, it is a list of what was asked for
         )
       },
     ),
-    { ...tries(120), examples: listingExamples },
+    { ...tries(240), examples: listingExamples },
   )
-  expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(10)
+  expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(share(10))
 })
 
 const forRecord = fc.oneof(
@@ -386,18 +384,16 @@ test('whatever a server gives for a record, it is read, or called no record, or 
       answers = script
       requests = 0
       const store = storeAt('')
-      const began = Date.now()
       const known = await heard(() => readCopy(store, copy))
       outcomes[known === undefined ? 'none' : known instanceof StoreError ? 'refused' : 'read']++
       await heard(() => newestGood(store, [copy], now))
-      expect(Date.now() - began).toBeLessThan(8000)
       await store.close()
       if (known !== undefined && !(known instanceof StoreError))
         expect(known.record.archive).toBe('env-2026-11-24.tar.gz')
     }),
     { ...tries(60), examples: recordExamples },
   )
-  expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(1)
+  expect(Math.min(...Object.values(outcomes)), JSON.stringify(outcomes)).toBeGreaterThan(share(1))
 })
 
 test.each(['endless', 'slow for ever'] as const)(
@@ -407,9 +403,7 @@ test.each(['endless', 'slow for ever'] as const)(
     requests = 0
     const store = storeAt('')
     const before = process.memoryUsage().rss
-    const began = Date.now()
     expect(await heard(() => all(store, 'config/'))).toBeInstanceOf(StoreError)
-    expect(Date.now() - began).toBeLessThan(10_000)
     expect(process.memoryUsage().rss - before).toBeLessThan(400 * 2 ** 20)
     await store.close()
   },

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { frame, pour } from '../../lib/hosts/frame.ts'
 import { errorLines } from '../../lib/hosts/lines.ts'
-import { wrapScript } from '../../lib/hosts/script.ts'
+import { framing, wrapScript } from '../../lib/hosts/script.ts'
 import { tries } from './tries.ts'
 
 /** The marks of a real run: nobody who makes content knows them before. */
@@ -36,8 +35,8 @@ function* chunks(all: Buffer, lengths: readonly number[]): Generator<Buffer> {
 }
 
 function read(all: Buffer, lengths: readonly number[]) {
-  const output = frame({ begin, end })
-  const parts = [...chunks(all, lengths)].flatMap((chunk) => pour(chunk, output))
+  const output = framing({ begin, end })
+  const parts = [...chunks(all, lengths)].map((chunk) => output.take(chunk))
   const { rest, exitCodes } = output.finish()
   return { bytes: Buffer.concat([...parts, rest]), exitCodes }
 }

@@ -61,6 +61,32 @@ export function hostContract(kind: string, host: () => Host) {
     )
   })
 
+  describe(`${kind}: input`, () => {
+    const digestOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
+
+    test.each([1, 65_536, 3_000_000])('of %d bytes reaches the script as it is', async (size) => {
+      const input = randomBytes(size)
+      const { stdout } = await host().run('sha256sum <&"$comfyume_input"; wc -c </dev/stdin', [], { input })
+      expect(stdout.toString()).toMatch(new RegExp(`^${digestOf(input)}`))
+    })
+
+    test('that the script does not read to its end keeps nobody', async () => {
+      const input = randomBytes(3_000_000)
+      const { stdout, exitCodes } = await host().run('head -c 4 <&"$comfyume_input"; exit 3', [], { input })
+      expect([stdout, exitCodes]).toEqual([input.subarray(0, 4), [3]])
+    })
+
+    test('does not keep a script alive whose reader goes', async () => {
+      const mark = newMark()
+      const script = `cat <&"$comfyume_input" >/dev/null; bash -c 'sleep 1000; true' "$1" | cat`
+      const stream = host().stream(script, [mark], accept, { input: randomBytes(100_000) })
+      stream.resume()
+      await expectRunning(mark)
+      stream.destroy()
+      await expectNoneLeft(mark)
+    })
+  })
+
   describe(`${kind}: arguments and surroundings`, () => {
     const echoed = async (args: string[]) => {
       const { stdout } = await host().run(`[ $# = 0 ] || printf '%s\\0' "$@"`, args)
@@ -127,6 +153,23 @@ export function hostContract(kind: string, host: () => Host) {
       const numbers = Array.from({ length: 14 }, (_, n) => String(n))
       const answers = await Promise.all(numbers.map((n) => host().run('sleep 0.2; printf %s "$1"', [n])))
       expect(answers.map(({ stdout }) => stdout.toString())).toEqual(numbers)
+    })
+  })
+
+  describe(`${kind}: a command as one would type it`, () => {
+    test('has its values quoted, and a list as several words', async () => {
+      const file = `a 'b' "c" $(id) \\n`
+      const { stdout } = await host().$`printf '%s|' ${file} ${['-n', 'x y']} "$#"`
+      expect(stdout).toBe(`${file}|-n|x y|0|`)
+    })
+
+    test.each<[string, () => ReturnType<Host['$']>, number]>([
+      ['that succeeds', () => host().$`true`, 0],
+      ['that fails', () => host().$`false`, 1],
+      ['that fails early in a pipeline', () => host().$`(exit 3) | cat`, 3],
+      ['that is not there', () => host().$`no-such-command-here`, 127],
+    ])('one %s gives its exit code', async (_, command, exitCode) => {
+      expect((await command()).exitCode).toBe(exitCode)
     })
   })
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -37,6 +37,46 @@ test("bash does not read the user's start-up file, though its standard input loo
     rmSync(process.env.HOME, { recursive: true })
     process.env.HOME = home
   }
+})
+
+describe('a script that gives nothing', () => {
+  const patient = localHost({ name: 'mello', root: '/', silentSeconds: 0.2 })
+  const count = () => {
+    let asked = 0
+    return { asked: () => asked, whySilent: async () => (++asked > 2 ? new Error('it hangs') : undefined) }
+  }
+  const read = async (body: AsyncIterable<Buffer>) => {
+    for await (const _ of body);
+  }
+
+  test('is ended with the reason that is found for it', async () => {
+    const { asked, whySilent } = count()
+    await expect(read(patient.stream('sleep 100', [], () => {}, { whySilent }))).rejects.toThrow(/^it hangs$/)
+    expect(asked()).toBe(3)
+  })
+
+  test('is ended after a time even without a reason', async () => {
+    const whySilent = () => Promise.reject(new Error('nothing can be asked'))
+    await expect(read(patient.stream('sleep 100', [], () => {}, { whySilent }))).rejects.toThrow(
+      /^mello gave nothing for 2\.4\d* s/,
+    )
+    await expect(patient.run('sleep 100', [])).rejects.toThrow(HostError)
+  })
+
+  test.each(['echo', 'echo >&2'])('is not one that says something (%s)', async (say) => {
+    const { asked, whySilent } = count()
+    const script = `for ((i = 0; i < 30; i++)); do ${say} .; sleep 0.05; done`
+    await read(patient.stream(script, [], () => {}, { whySilent }))
+    expect(asked()).toBe(0)
+  })
+
+  test('is not one that waits for a slow reader', async () => {
+    const { asked, whySilent } = count()
+    const body = patient.stream('head -c 8M /dev/zero', [], () => {}, { whySilent })
+    await wait(1500)
+    await read(body)
+    expect(asked()).toBe(0)
+  })
 })
 
 test('nothing stays when this process is killed without warning', async () => {
@@ -92,7 +132,7 @@ function scratchIn(folder: string): void {
   })
 }
 
-test('where no folder for scratch can be made, as on a full disk, a stream goes another way', async () => {
+test('a stream needs no room for scratch, which a full disk would not have', async () => {
   scratchIn('/no/such/folder')
   let bytes = 0
   const judged: number[][] = []
@@ -104,14 +144,6 @@ test('where no folder for scratch can be made, as on a full disk, a stream goes 
   }
   expect(bytes).toBe(20e6)
   expect(judged).toEqual([[0]])
-})
-
-test('a stream leaves nothing in the folder for scratch', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'scratch-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
-  scratchIn(folder)
-  for await (const _ of host.stream('echo x', [], () => {})) expect(readdirSync(folder)).toEqual([])
-  expect(readdirSync(folder)).toEqual([])
 })
 
 test.each([4_200_000, 4_250_000, 4_300_000, 4_350_000])(

@@ -6,12 +6,12 @@ import { expect, vi } from 'vitest'
 export const newMark = () => `mark-${randomBytes(8).toString('hex')}`
 
 export async function expectRunning(mark: string) {
-  await vi.waitFor(() => expect(processesOf(mark)).not.toEqual([]), { timeout: 10_000, interval: 50 })
+  await vi.waitFor(() => expect(processesOf(mark)).not.toEqual([]), { timeout: 60_000, interval: 50 })
 }
 
 /** Within a bounded time no process with that mark is left. */
 export async function expectNoneLeft(mark: string) {
-  await vi.waitFor(() => expect(processesOf(mark)).toEqual([]), { timeout: 10_000, interval: 50 })
+  await vi.waitFor(() => expect(processesOf(mark)).toEqual([]), { timeout: 60_000, interval: 50 })
 }
 
 export function processesOf(mark: string): string[] {

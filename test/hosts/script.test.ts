@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { bash } from '../../lib/bash.ts'
+import { bash, run } from '../../lib/hosts/process.ts'
 import { wrapScript } from '../../lib/hosts/script.ts'
 
 let folder: string
@@ -65,9 +65,7 @@ test('a few lines of bash on this machine get nothing of its environment but wha
   ]
   for (const name of names) process.env[name] = at('start-up')
   try {
-    const { args, env } = bash('env', [])
-    const child = spawn('bash', args, { env })
-    const said = await text(child.stdout)
+    const { stdout: said } = await run(bash('env'))
     expect(said).toContain('PATH=')
     for (const name of names) expect(said).not.toContain(`${name}=`)
     expect(existsSync(at('planted'))).toBe(false)

@@ -1,4 +1,5 @@
-import type { Request } from '../../lib/select.ts'
+import type { Request } from '../../lib/backup/select.ts'
+import type { StoreName } from '../../lib/inventory.ts'
 import { isDamaged } from './damage.ts'
 import { judgeRun } from './judge.ts'
 import { type Ran, type RunOptions, runBackup } from './run.ts'
@@ -6,22 +7,22 @@ import type { Story } from './story.ts'
 import { readToken } from './token.ts'
 import { archived, violation } from './world.ts'
 
-/** A backup in the story: run, held against the truth, counted. */
+/** Runs a backup, checks it against the truth and counts it. */
 export async function backUp(story: Story, request: Request, options: RunOptions = {}): Promise<Ran> {
   const { world, stock, tally } = story
   const ran = await runBackup(world, request, story.chance('changes while reading'), options)
   const { plan, report } = ran
-  // No two runs begin at the same moment.
+  // No two runs start at the same moment.
   const began = world.now
   tally.count('runs', report === undefined ? 'killed' : report.ok ? 'ok' : 'with failures')
   judgeRun(world, stock, ran, {
-    damaged: (store, key) => isDamaged(story, store, key),
-    // Rotation is refused while something that must stay is damaged; a full share has no room for the report either.
+    damaged: (store, key) => stock.chain(store as StoreName, key).some((one) => isDamaged(story, store, one)),
+    // Damage that must stay blocks rotation; a full share also has no room for the report.
     problem: (text) =>
-      (text.includes('nothing is rotated away while a copy that must stay is damaged') &&
+      (text.includes('rotation waits, because a copy that must stay is damaged') &&
         story.damage.some(({ store }) => store === 'sfs')) ||
-      (text.includes('report could not be kept in sfs') && world.share === 'full') ||
-      text.includes('report could not be kept in mello'),
+      (text.includes('report could not be saved in sfs') && world.share === 'full') ||
+      text.includes('report could not be saved in mello'),
   })
   world.now += story.chance('seconds').whole(100, 5000)
   if (report === undefined) {
@@ -40,8 +41,8 @@ export async function backUp(story: Story, request: Request, options: RunOptions
   for (const { item } of plan.jobs) {
     const stores = report.items.find((outcome) => outcome.item === item)?.stores ?? {}
     for (const [store, { status, bytes = 0 }] of Object.entries(stores)) {
-      // Without the report of the run nobody can know.
-      if (status === 'failed' || report.problems.some((text) => text.includes(`be kept in ${store}`)))
+      // Without the run's report no other command can know about the damage.
+      if (status === 'failed' || report.problems.some((text) => text.includes(`be saved in ${store}`)))
         continue
       story.safeAt.set(`${item} ${store}`, began)
       if (status === 'stored') tally.count(`stored on ${store}`, item)
@@ -51,7 +52,7 @@ export async function backUp(story: Story, request: Request, options: RunOptions
   return ran
 }
 
-/** Before Verda is shut down: both commands by hand. When they say that it is safe, everything must be on Mello and on R2 as it is now. */
+/** Both commands by hand before a shutdown. If they say it is safe, Mello and R2 must have everything. */
 export async function backUpByHand(story: Story): Promise<boolean> {
   const { world, stock, tally } = story
   const { report } = await backUp(story, { command: 'backup-verda' })

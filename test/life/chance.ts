@@ -1,17 +1,17 @@
-/** Numbers that a seed decides. */
+/** Random numbers from a seed. */
 export interface Chance {
   /** From 0 to below 1. */
   next(): number
-  /** Whether something of this probability happens. */
+  /** True with this probability. */
   happens(probability: number): boolean
   /** A whole number from `least` to `most`. */
   whole(least: number, most: number): number
-  /** Between two numbers, small ones as likely as large ones: 1 to 10 as often as 10 to 100. */
+  /** Between two numbers, on a logarithmic scale: 1 to 10 is as likely as 10 to 100. */
   spread(least: number, most: number): number
   pick<T>(all: readonly T[]): T
 }
 
-/** Each name has a stream of its own, so that one more draw for one thing changes nothing of another. */
+/** Each name has its own stream, so one more draw for one thing changes nothing else. */
 export function chanceOf(seed: number, name: string): Chance {
   let state = seed | 0
   for (const character of name) state = Math.imul(state ^ character.charCodeAt(0), 0x01000193)

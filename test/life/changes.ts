@@ -5,7 +5,7 @@ import { archived } from './world.ts'
 const minute = 60_000
 const day = 24 * 3_600_000
 
-/** Everything as it is on the first day. */
+/** Sets everything up as on the first day. */
 export function firstDay({ world, chance }: Story): void {
   for (const { name } of archived) {
     const { bytes, afterDays } = habits[name] as (typeof habits)[string]
@@ -21,7 +21,7 @@ export function firstDay({ world, chance }: Story): void {
     })
 }
 
-/** What people change in the hour that begins now, by the minute. What is on a machine that is off cannot change. */
+/** What people change in the hour from `start`, by the minute. A machine that is off does not change. */
 export function changesOf(story: Story, start: number): { at: number; act: () => void }[] {
   const { world, chance } = story
   const hour = new Date(world.now)

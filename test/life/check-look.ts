@@ -1,5 +1,6 @@
-import type { Assessment } from '../../lib/status/assess.ts'
-import { graceHours } from '../../lib/status/expected.ts'
+import { isWrong } from '../../lib/cli/finding.ts'
+import type { Assessment } from '../../lib/status/judge/assess.ts'
+import { graceHours } from '../../lib/status/judge/expected.ts'
 import { hasDamage } from './damage.ts'
 import { lookAround } from './look.ts'
 import type { Story } from './story.ts'
@@ -10,8 +11,8 @@ const hour = 3_600_000
 type Finding = Assessment['findings'][number]
 
 /**
- * Holds what status says against the truth: an item whose newest copy is older than twice its schedule is told as such, one that is not, is not; and when nothing was wrong for
- * days, nobody is called. Throws a violation.
+ * Checks status against the truth: it must report exactly the items older than twice their schedule.
+ * After days without trouble it must ask for no action. Throws a violation.
  */
 export function checkLook(story: Story): Assessment {
   const { world } = story
@@ -19,9 +20,11 @@ export function checkLook(story: Story): Assessment {
   story.tally.count('looks', look.ok ? 'nothing needs a person' : 'something needs a person')
   checkCells(story, look)
   if (story.damage.length > 0 || story.found.length > 0) return look
-  // The images, which come once a day, are overdue after two; and nobody acts at a weekend.
+  // Daily images are overdue after two days, and people do not work at weekends.
   if (world.now - story.troubledUntil < 5 * 24 * hour) return look
-  const needless = look.findings.filter((finding) => finding.alarm && !isDue(story, finding, look.findings))
+  const needless = look.findings.filter(
+    (finding) => isWrong(finding) && !isDue(story, finding, look.findings),
+  )
   if (needless.length > 0)
     throw violation(
       world,
@@ -30,7 +33,7 @@ export function checkLook(story: Story): Assessment {
   return look
 }
 
-/** What a person has to do even when nothing is broken. */
+/** What people have to do even when nothing is broken. */
 function isDue(
   { world, mayHaveOrphans }: Story,
   { trouble, store, items, what }: Finding,
@@ -40,15 +43,15 @@ function isDue(
   if (trouble === 'missing' && items.includes('models'))
     return [...world.models].some(([path]) => world.r2Files.models.get(path) === undefined)
   if (trouble === 'no record') return mayHaveOrphans
-  const isRefused = (said: string) => said.includes('shrank from') || said.includes('no room')
-  // What is refused hour after hour is overdue after a while.
+  const isRefused = (said: string) => said.includes('shrank from') || said.includes('not enough space')
+  // An item that is refused hour after hour becomes overdue.
   const refused = all.some((one) => isRefused(one.what) && one.items.some((item) => items.includes(item)))
   return isRefused(what) || (trouble === 'overdue' && refused)
 }
 
 function checkCells(story: Story, look: Assessment): void {
   const { world, stock, safeAt, tally } = story
-  // A copy that a wrong clock dated, and what follows from it, is judged by another test.
+  // Another test judges copies that a wrong clock dated, and what follows from them.
   if (world.verda.ahead !== 0 || world.mello.ahead !== 0) return
   for (const cell of look.cells) {
     const { item, store, state, hours, freshAt } = cell
@@ -56,7 +59,7 @@ function checkCells(story: Story, look: Assessment): void {
     if (hours === undefined || item === 'models' || store === 'git' || shelf?.state !== 'seen') continue
     if (hasDamage(story, item, store) || state === 'absent') continue
     const newest = stock.newest(item, store, world.now)
-    // A pair that was cut off: a restore finds which of its records fits, and status reads no archive; the next run finishes it.
+    // Status reads no archives, so cannot tell which record fits a half-written pair. The next run fixes it.
     if (newest?.half) continue
     const last = Math.max(newest?.time ?? 0, newest ? (safeAt.get(`${item} ${store}`) ?? 0) : 0)
     const late = newest !== undefined && world.now - last > graceHours(hours) * hour
@@ -76,7 +79,7 @@ function checkCells(story: Story, look: Assessment): void {
   }
 }
 
-/** Whether copies or reports that a wrong clock dated may still be about. */
+/** Whether copies or reports dated by a wrong clock may still be around. */
 function isByClock({ clockTroubleUntil, world }: Story): boolean {
   return world.now < clockTroubleUntil
 }

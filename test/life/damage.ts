@@ -3,7 +3,7 @@ import type { Files } from './files.ts'
 import type { Damage, Story } from './story.ts'
 import { archived, type World } from './world.ts'
 
-/** Spoils an archive of a store under all the names that it has. One in three times the newest of its item. */
+/** Damages an archive under all its names; one time in three the newest of its item. */
 export function spoil(
   { world, stock, chance, damage, tally }: Story,
   store: Damage['store'],
@@ -34,7 +34,7 @@ export function spoil(
   tally.count('damaged archives', `${store}, ${how}`)
 }
 
-/** What lies in the part of a store that holds an item. */
+/** The part of a store that holds an item. */
 export function filesOf(world: World, store: string, item: string): Files {
   if (store === 'sfs') return world.sfsFiles
   if (store === 'mello') return world.melloFiles
@@ -42,7 +42,7 @@ export function filesOf(world: World, store: string, item: string): Files {
   return world.r2Files[bucket]
 }
 
-/** Whether what lies at a key was damaged on purpose. A link to it that a run has made since is the same file. */
+/** Whether the simulation damaged this key. A link to it that a later run made is the same file. */
 export function isDamaged({ world, damage }: Story, store: string, key: string): boolean {
   return damage.some(
     (one) =>
@@ -51,12 +51,12 @@ export function isDamaged({ world, damage }: Story, store: string, key: string):
   )
 }
 
-/** Whether anything of an item in a store is damaged, in any way. */
+/** Whether any copy of an item in a store is damaged. */
 export function hasDamage({ damage }: Story, item: string, store: string): boolean {
   return damage.some((one) => one.item === item && one.store === store)
 }
 
-/** Forgets damage of which nothing lies there any more. */
+/** Forgets damage whose files are gone. */
 export function forgetMended(story: Story): void {
   story.damage = story.damage.filter(({ store, item, how, keys, file }) => {
     const files = filesOf(story.world, store, item)

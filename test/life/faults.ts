@@ -4,24 +4,24 @@ import type { World } from './world.ts'
 const hour = 3_600_000
 const day = 24 * hour
 
-/** What goes wrong, or is done, at a moment. Lengths are in hours. */
+/** Something that goes wrong or is done at a moment. Lengths are in hours. */
 export type Fault =
-  /** A spot instance is taken away; later a new one is made and restored. */
+  /** A spot instance is lost; later a new one is created and restored. */
   | { kind: 'Verda lost'; hours: number }
-  /** Shut down on purpose: over night, or over the weekend. `prepared`: with backups by hand before it. */
+  /** Shut down on purpose, overnight or over the weekend. `prepared`: after backups by hand. */
   | { kind: 'Verda shut down'; hours: number; prepared: boolean; sameDisk: boolean }
   | { kind: 'Mello down'; hours: number }
   | { kind: 'R2 away'; hours: number }
   | { kind: 'share'; state: Exclude<World['share'], 'well'>; hours: number }
   | { kind: 'clock'; machine: 'verda' | 'mello'; aheadHours: number; hours: number }
-  /** An archive goes bad: other bytes of the same size, fewer of them, or none. */
+  /** An archive goes bad: other bytes of the same size, fewer bytes, or none. */
   | { kind: 'damage'; store: 'sfs' | 'mello' | 'r2'; how: 'other bytes' | 'cut short' | 'gone' }
-  /** Somebody looks whether a restore would bring what it should. */
+  /** The operator checks that a restore would bring back the right content. */
   | { kind: 'restore' }
 
 export type Timed = Fault & { at: number }
 
-/** What will go wrong from `start` to `end`, in order of time. `meanDays`: how often each kind comes. */
+/** The faults from `start` to `end`, in order of time. `meanDays`: mean time between two of a kind. */
 export function faultsOf(seed: number, start: number, end: number): Timed[] {
   const faults: Timed[] = []
   const each = (name: string, meanDays: number, make: (chance: ReturnType<typeof chanceOf>) => Fault) => {
@@ -64,7 +64,7 @@ export function faultsOf(seed: number, start: number, end: number): Timed[] {
   return faults.sort((a, b) => a.at - b.at)
 }
 
-/** Every second weekend, and some nights: what a rented machine saves is money. */
+/** Every second weekend and some nights, to save the rent. */
 function shutdowns(seed: number, start: number, end: number): Timed[] {
   const chance = chanceOf(seed, 'shutdowns')
   const faults: Timed[] = []

@@ -1,9 +1,9 @@
-import { bytesInWords } from '../../lib/cli/words.ts'
+import { bytesInWords } from '../../lib/text.ts'
 import type { Life } from './life.ts'
 import type { Tally } from './tally.ts'
 import { archived } from './world.ts'
 
-/** What a life showed, as Markdown. */
+/** The results of a life, as Markdown. */
 export function figures({ story, growth }: Life): string {
   const { tally } = story
   return [
@@ -81,7 +81,7 @@ function sfsTable({ stock, tally }: Life['story'], growth: Life['growth']): stri
 function growthTable(growth: Life['growth']): string {
   const buckets = Object.keys(growth[0]?.sizes ?? {}).filter((name) => name !== 'sfs')
   const years = Array.from({ length: Math.ceil((growth.at(-1)?.lived ?? 0) / 365.25) }, (_, year) => year)
-  /** Of some buckets together at the end of so many years; nothing before the first day. */
+  /** The total of some buckets after this many years; 0 before the first day. */
   const bytesAfter = (count: number, names: readonly string[]): number => {
     const sizes = growth.findLast(({ lived }) => lived <= count * 365.25)?.sizes ?? {}
     return names.reduce((sum, name) => sum + (sizes[name] ?? 0), 0)

@@ -1,8 +1,8 @@
-/** A file in memory. Several names of one are hard links. */
+/** A file in memory. Hard links are several names for one file. */
 export interface HeldFile {
   content: Buffer
   modified: Date
-  /** How many names it has. */
+  /** The number of its names. */
   links: number
 }
 
@@ -11,29 +11,29 @@ export interface Named {
   file: HeldFile
 }
 
-/** What lies in a store that is only memory: files by key, in the order of their keys. */
+/** The content of a store in memory: files by key, in key order. */
 export interface Files {
   get(key: string): HeldFile | undefined
-  /** Gives a file a name, in the place of what had it. */
+  /** Gives a file a name, replacing any file that had it. */
   set(key: string, file: HeldFile): void
   delete(key: string): void
-  /** Those whose key begins so, as they are now. */
+  /** A snapshot of the files whose key starts with this prefix. */
   under(prefix: string): Named[]
-  /** Whether what has this name takes room; what does not still needs some to be there. */
+  /** Whether the file with this name takes up space. A file that does not still needs free space to exist. */
   counts(key: string): boolean
-  /** Of every file that counts once, however many names it has. */
+  /** The total size; a file with several names counts once. */
   bytes(): number
-  /** Told of each key after what it names has become another file, or none. */
+  /** Called with a key after its file was replaced or removed. */
   onChange?: (key: string) => void
 }
 
-/** `counts`: whether what has this name takes room. */
+/** `counts`: whether the file with this name takes up space. */
 export function heldFiles(counts: (key: string) => boolean = () => true): Files {
   const byKey = new Map<string, HeldFile>()
   const sorted: Named[] = []
   let bytes = 0
 
-  /** The first place whose key is not before this one. */
+  /** The first position whose key is not before this one. */
   const placeOf = (key: string): number => {
     let [low, high] = [0, sorted.length]
     while (low < high) {

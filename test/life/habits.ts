@@ -1,21 +1,21 @@
-/** How often something changes: at random moments of the working hours, or so often a year at any of them. */
+/** How often something changes: at random in working hours, or so many times a year at any hour. */
 export type Rate = { perWorkingHour: number } | { perYear: number }
 
 export interface Habit {
   rate: Rate
-  /** At the beginning, at full size (facts, "R2 Buckets": configuration and homes 6.5 GB, images 20 GB). */
+  /** Full size at the start (facts, "R2 Buckets": configuration and homes 6.5 GB, images 20 GB). */
   bytes: number
-  /** More with each change. */
+  /** Growth with each change. */
   grows?: number
-  /** Cleared out when it is larger than this, to a sixth of it: less than half, which a backup refuses to believe. */
+  /** Above this size it is cleared to a sixth: less than half, which a backup refuses to accept. */
   clearedAt?: number
-  /** Only there so many days after the beginning. */
+  /** Appears only this many days after the start. */
   afterDays?: number
 }
 
 const image = (perYear: number): Habit => ({ bytes: 4e9, rate: { perYear } })
 
-/** What an item is like. The rates are a small workshop's: one or two people who administer it, twenty who use it in courses. */
+/** The habits of each item in a small workshop: one or two administrators, twenty people in courses. */
 export const habits: Record<string, Habit> = {
   tailscale: { bytes: 6e3, rate: { perYear: 3 } },
   'ssh-host-keys': { bytes: 4e3, rate: { perYear: 0.3 } },
@@ -36,10 +36,10 @@ export const habits: Record<string, Habit> = {
   'user-outputs': { bytes: 4e9, grows: 60e6, clearedAt: 18e9, rate: { perWorkingHour: 0.6 } },
 }
 
-/** Models: 192 GB in 28 files, and so many more a year (facts, "R2 Buckets", 2). */
+/** Models: 192 GB in 28 files, and this many more a year (facts, "R2 Buckets", 2). */
 export const modelHabit = { files: 28, bytes: 192e9, perYear: 15, least: 0.2e9, most: 8e9 }
 
-/** Whether people work at that hour: 8 to 18 h UTC, Monday to Friday. */
+/** Working hours: 8:00 to 18:00 UTC, Monday to Friday. */
 function isWorkingHour(hour: Date): boolean {
   const [day, time] = [hour.getUTCDay(), hour.getUTCHours()]
   return day >= 1 && day <= 5 && time >= 8 && time < 18
@@ -47,7 +47,7 @@ function isWorkingHour(hour: Date): boolean {
 
 const workingHoursOfAYear = 52 * 5 * 10
 
-/** The probability that something changes in an hour. Releases and settings are people's work as well. */
+/** The probability of a change in an hour. Yearly rates are people's work too, so in working hours only. */
 export function probabilityIn(hour: Date, rate: Rate): number {
   if (!isWorkingHour(hour)) return 0
   return 'perYear' in rate ? rate.perYear / workingHoursOfAYear : rate.perWorkingHour

@@ -1,12 +1,12 @@
-import type { Job, Target } from '../../lib/plan.ts'
+import type { Job, Target } from '../../lib/backup/plan.ts'
 import type { Ran } from './run.ts'
 import type { Stock } from './stock.ts'
 import { scaled } from './token.ts'
 import { melloFree, shareFree, violation, type World } from './world.ts'
 
 /**
- * Holds a run against the truth: what it says that it stored or found unchanged must be there as things are now, and where nothing stood in its way it must
- * have succeeded, so that the first run after any outage catches up. Throws a violation.
+ * Checks a run against the truth: what it reports as stored or unchanged must match the sources now.
+ * Unless something stood in its way it must succeed: the first run after an outage catches up. May throw.
  */
 export function judgeRun(world: World, stock: Stock, { plan, report }: Ran, excuses: Excuses): void {
   if (report === undefined) return
@@ -28,11 +28,11 @@ export function judgeRun(world: World, stock: Stock, { plan, report }: Ran, excu
     if (!excuses.problem(problem)) throw violation(world, `${plan.command} had a problem: ${problem}`)
 }
 
-/** What the simulation did on purpose and the code under test cannot know. */
+/** What the simulation did on purpose, which the code under test cannot know. */
 export interface Excuses {
-  /** An archive that was damaged without its size telling, and not found yet. */
+  /** An archive that was damaged without a change in size, and is not found yet. */
   damaged(store: string, key: string): boolean
-  /** A problem of a run that follows from damage on purpose. */
+  /** A problem that follows from deliberate damage. */
   problem(text: string): boolean
 }
 
@@ -69,7 +69,7 @@ function reasonsToFail(world: World, { host, item }: Job, store: string, error: 
     ...(store === 'sfs' && shareFree(world) < 1.2 * size ? ['the share is full'] : []),
     ...(store === 'mello' && melloFree(world) < 1.2 * size ? ['Mello is full'] : []),
     ...(store === 'r2' && r2 === 'away' ? ['R2 is away'] : []),
-    // Half of its content was cleared out on purpose.
+    // Half of its content was cleared on purpose.
     ...(item === 'user-outputs' && error.includes('shrank from') ? ['it shrank'] : []),
   ]
 }

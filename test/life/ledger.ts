@@ -1,42 +1,42 @@
 import { createHash } from 'node:crypto'
 
-/** How an item was, from a moment on. */
+/** The state of an item, from a moment on. */
 export interface State {
-  /** Milliseconds since 1970, as all times of this simulation. */
+  /** Milliseconds since 1970, as all times in this simulation. */
   from: number
-  /** What it holds: the same number is the same content. 0: nothing of it is there. */
+  /** The same number means the same content. 0: the item does not exist. */
   version: number
   /** At full size. */
   bytes: number
-  /** What a survey of it says. */
+  /** What a survey of it returns. */
   fingerprint: string
 }
 
-/** The truth: how every item was at every moment. */
+/** The truth: the state of every item at every moment. */
 export interface Ledger {
   current(item: string): State
   at(item: string, time: number): State
-  /** New content; no bytes are none of it. */
+  /** New content; zero bytes means it does not exist. */
   change(item: string, time: number, bytes: number): void
-  /** The same content in files with other times. */
+  /** The same content, in files with new times. */
   touch(item: string, time: number): void
-  /** The content of an earlier version, in files of another machine. */
+  /** The content of an earlier version, in files on a new machine. */
   goBack(item: string, time: number, version: number): void
-  /** When a version ceased to be how things are; undefined while it is so, 0 for one that never was. */
+  /** When a version ended; undefined while it is current, 0 if it never existed. */
   endOf(item: string, version: number): number | undefined
-  /** Whether the item was in that version at any moment from the one to the other, both included. */
+  /** Whether the item had that version at any moment from `from` to `to`, both included. */
   was(item: string, version: number, from: number, to: number): boolean
   bytesOf(item: string, version: number): number
-  /** When there was first something of an item; undefined while there never was. */
+  /** When the item first existed; undefined if it never did. */
   firstOf(item: string): number | undefined
-  /** How many versions an item had. */
+  /** The number of versions. */
   versions(item: string): number
 }
 
 export function newLedger(items: readonly string[]): Ledger {
   const states = new Map<string, State[]>(items.map((item) => [item, []]))
   const sizes = new Map<string, number[]>(items.map((item) => [item, [0]]))
-  /** The index of the last state of each version. */
+  /** The index of each version's last state. */
   const last = new Map<string, Map<number, number>>(items.map((item) => [item, new Map()]))
   let fingerprints = 0
   const nothing: State = { from: 0, version: 0, bytes: 0, fingerprint: '' }

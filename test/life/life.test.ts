@@ -7,7 +7,7 @@ test('a clock two days behind writes over no copy of another day (seed 149, 1 De
   expect(story.tally.counts.get('faults')?.get('clock')).toBe(1)
 }, 120_000)
 
-/** Everything else is checked while it is lived: the first promise that does not hold is thrown, with seed and time. */
+/** The life itself checks everything else, and throws the first broken promise with seed and time. */
 test.each([11, 12])(
   'a simulated winter with a leap day, seed %i: nothing is lost, every restore brings what the records promise',
   async (seed) => {

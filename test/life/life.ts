@@ -22,16 +22,16 @@ export interface LifeOptions {
   seed: number
   start: Date
   days: number
-  /** Told after each day how many there were. */
+  /** Called after each day with the number of days so far. */
   onDay?(days: number): void
-  /** Asked after each day: whether to leave it at that. */
+  /** Asked after each day: whether to stop here. */
   isEnough?(): boolean
 }
 
-/** What is left when a life is over. */
+/** The result of a life. */
 export interface Life {
   story: Story
-  /** Bytes at full size at the end of each week, and of the last day, which is that so many were `lived`. */
+  /** Bytes at full size at the end of each week, and of the last day. `lived`: days so far. */
   growth: { day: string; lived: number; sizes: Record<string, number> }[]
 }
 
@@ -41,8 +41,8 @@ interface Event {
 }
 
 /**
- * Lives through so many days in virtual time: people change things, cron runs the lines of the real crontabs, faults strike, people look at status and act. Everything is
- * decided by the seed. Throws a violation, with seed and time, as soon as anything that was promised does not hold.
+ * Lives so many days in virtual time: people change things, the real crontabs run, faults strike, people act.
+ * The seed decides everything. Throws a violation, with seed and time, at the first broken promise.
  */
 export async function live({ seed, start, days, onDay, isEnough = () => false }: LifeOptions): Promise<Life> {
   const story = begin(seed, start.getTime())
@@ -73,7 +73,7 @@ export async function live({ seed, start, days, onDay, isEnough = () => false }:
       growth.push({ day: date.toISOString().slice(0, 10), lived, sizes: sizes(story) })
     onDay?.(lived)
     if (isLast) break
-    // Nothing here waits for anything real: without this no signal and no timer would ever be heard.
+    // Nothing here waits for real I/O: without this, signals and timers would never fire.
     await setImmediate()
   }
   return { story, growth }
@@ -103,7 +103,7 @@ function begin(seed: number, now: number): Story {
   }
 }
 
-/** Lets everything of an hour happen in its order, also what becomes due meanwhile. */
+/** Runs the events of an hour in order, with those that become due meanwhile. */
 async function pass(story: Story, events: Event[], end: number): Promise<void> {
   for (;;) {
     events.push(...story.later.filter(({ at }) => at < end))
@@ -117,10 +117,10 @@ async function pass(story: Story, events: Event[], end: number): Promise<void> {
   }
 }
 
-/** What cron does at a line, when its machine is on. Now and then the process is killed half-way, and now and then because the whole instance goes. */
+/** Runs a line as cron does if its machine is on. Sometimes the process dies or the instance is lost. */
 async function runLine(story: Story, { host, request }: Line, memories: Memories): Promise<void> {
   const { world } = story
-  // A new instance has its crontab when its restore is done.
+  // A new instance has no crontab until its restore ends.
   if (!world[host].on || (host === 'verda' && world.verda.restoring)) return
   if (request === undefined) {
     story.found.push(...(await verifyMonth(world, host, memories, story.chance('verify'))))
@@ -133,7 +133,7 @@ async function runLine(story: Story, { host, request }: Line, memories: Memories
     loseVerda(story, world.now + Math.ceil(dice.spread(60, 5000)) * minute)
 }
 
-/** Status is looked at on every working day, and what it says is done. */
+/** On every working day the operator reads status and does what it says. */
 async function look(story: Story): Promise<void> {
   const { world } = story
   const weekday = new Date(world.now).getUTCDay()

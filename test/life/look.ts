@@ -1,22 +1,23 @@
+import { gunzipSync } from 'node:zlib'
 import { type BucketName, buckets, type StoreName, stores } from '../../lib/inventory.ts'
-import { type Assessment, assess } from '../../lib/status/assess.ts'
-import { contentsOf } from '../../lib/status/contents.ts'
-import { expectedOf } from '../../lib/status/expected.ts'
-import { recordsToCompare } from '../../lib/status/movable.ts'
-import type { Seen, SeenFile, SeenShelf } from '../../lib/status/seen.ts'
-import { type Bounds, bucketBounds, folderBounds, wantedTexts } from '../../lib/status/wanted.ts'
+import { type Assessment, assess } from '../../lib/status/judge/assess.ts'
+import { contentsOf } from '../../lib/status/judge/contents.ts'
+import { expectedOf } from '../../lib/status/judge/expected.ts'
+import { recordsToCompare } from '../../lib/status/judge/movable.ts'
+import type { Bounds, Seen, SeenFile, SeenShelf } from '../../lib/status/look/seen.ts'
+import { bucketBounds, folderBounds, wantedTexts } from '../../lib/status/look/wanted.ts'
 import type { Files, HeldFile } from './files.ts'
 import { scaled } from './token.ts'
 import { melloFree, melloTotal, shareFree, shareTotal, type World } from './world.ts'
 
-/** What `status` on Mello remembers of SFS from one look to the next. */
+/** What `status` on Mello remembers of SFS between looks. */
 export interface Remembered {
   sfs?: SeenShelf
 }
 
 const expected = expectedOf('production', ['sfs', 'mello', 'r2'])
 
-/** What `status` on Mello would say at this moment: what can be seen is what is there, all judgement is the real one. */
+/** What `status` on Mello would say now: simulated stores, real judgement. */
 export function lookAround(world: World, remembered: Remembered): Assessment {
   const now = new Date(world.now + world.mello.ahead)
   const { verda, share, r2, models, settings } = world
@@ -42,7 +43,7 @@ export function lookAround(world: World, remembered: Remembered): Assessment {
     environment: settings.environment,
     userDataHost: settings.userDataHost,
     shelves: [sfs, mello, ...objects],
-    // The push of the credentials is a real git's, and not part of this.
+    // Pushing the credentials needs a real git and is not simulated.
     repository: { time: now },
     ...(seesShare && {
       models: {
@@ -57,7 +58,7 @@ export function lookAround(world: World, remembered: Remembered): Assessment {
   return assess(seen)
 }
 
-/** Reads the records on R2 that tell which of Mello's copies lie there as well, as lib/status/gather.ts does. */
+/** Reads R2's records to find which of Mello's copies R2 also has, as lib/status/look/gather.ts does. */
 function compareMello(world: World, shelves: readonly SeenShelf[]): void {
   const contents = shelves.map((one) => contentsOf(one, expected, world.settings.environment))
   for (const [{ shelf: one }, keys] of recordsToCompare(contents, 60)) {
@@ -87,8 +88,13 @@ function shelf(
   for (;;) {
     const keys = wantedTexts(contents, expected, made.texts, bounds)
     if (keys.length === 0) return made
-    for (const key of keys) made.texts[key] = files.get(key)?.content.toString() ?? ''
+    for (const key of keys) made.texts[key] = textOf(key, files.get(key))
   }
+}
+
+function textOf(key: string, file: HeldFile | undefined): string {
+  const content = file?.content ?? Buffer.alloc(0)
+  return (key.endsWith('.list.gz') ? gunzipSync(content) : content).toString()
 }
 
 function hidden({ sfs }: Remembered, answers: boolean, at: Date): SeenShelf {
@@ -109,7 +115,7 @@ function blank(store: StoreName, at: Date, problem?: string, bucket?: BucketName
   }
 }
 
-/** Names of one file share it. */
+/** Names of one file share its inode. */
 function inode(file: HeldFile): string {
   const known = inodes.get(file)
   if (known !== undefined) return known

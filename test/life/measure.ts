@@ -1,8 +1,9 @@
 import type { TrueCopy } from './stock.ts'
 import type { Story } from './story.ts'
+import { scale } from './token.ts'
 import { archived, type World } from './world.ts'
 
-/** Once an hour: what would be lost if this were the end of the machine that an item lives on. */
+/** Measures every hour what would be lost if each item's machine failed now. */
 export function measure({ world, stock, tally }: Story): void {
   const { ledger, now } = world
   for (const { name, host } of archived) {
@@ -20,14 +21,14 @@ export function measure({ world, stock, tally }: Story): void {
     if (readable.sfs) tally.count('restorable from SFS', name)
     if (readable.sfs || readable.mello || readable.r2) tally.count('restorable from any', name)
     if (sfs || mello || r2) tally.count('restorable at all', name)
-    // While its machine is off, nothing changes there, and what is lost with it is what was lost when it went.
+    // A machine that is off does not change, so the loss is the one from when it went off.
     if (!(host === 'verda' ? world.verda.on && !world.verda.restoring : world.mello.on)) continue
     if (host === 'verda') tally.measure(`loss of ${name}, SFS survives`, loss(world, name, [sfs, mello, r2]))
     tally.measure(`loss of ${name}, without SFS`, loss(world, name, [mello, r2]))
   }
 }
 
-/** Hours of work that the newest of these copies does not have: since its version was no longer how things are. */
+/** Hours of work that even the newest copy lacks: the time since its version was replaced. */
 export function loss(world: World, item: string, copies: readonly (TrueCopy | undefined)[]): number {
   const newest = copies.reduce(
     (one, other) => (one && (!other || one.time >= other.time) ? one : other),
@@ -37,7 +38,7 @@ export function loss(world: World, item: string, copies: readonly (TrueCopy | un
   return first === undefined ? 0 : (world.now - first) / 3_600_000
 }
 
-/** Bytes at full size, of what lies in each bucket and on SFS now. */
+/** Bytes at full size in each bucket and on SFS now. */
 export function sizes({ world }: Story): Record<string, number> {
   const { r2Files, ledger, models } = world
   const of = (files: { under(prefix: string): { key: string; file: { content: Buffer } }[] }) => {
@@ -60,5 +61,7 @@ function fullSize(ledger: World['ledger'], models: World['models'], key: string,
   const [, item = '', version] = /^(\S+) version (\d+) \./.exec(content.toString('latin1', 0, 80)) ?? []
   const model = models.get(key)
   if (model) return model.bytes
-  return version === undefined || item.includes('/') ? content.length : ledger.bytesOf(item, Number(version))
+  if (version === undefined || item.includes('/')) return content.length
+  // An increment has fewer bytes.
+  return Math.min(ledger.bytesOf(item, Number(version)), content.length * scale)
 }

@@ -1,7 +1,7 @@
 import { buffer } from 'node:stream/consumers'
 import { describe, expect, it } from 'vitest'
 import { makeRecord, readRecord } from '../../lib/record.ts'
-import type { Receipt } from '../../lib/stores/store.ts'
+import { type Receipt, Rotten } from '../../lib/stores/store.ts'
 import { inPieces, keys, storeContract } from '../stores/contract.ts'
 import { heldFiles } from './files.ts'
 import { type Act, memoryStore, rotatingMemoryStore, sha256Of } from './memory-store.ts'
@@ -33,7 +33,7 @@ describe('the SFS cache in memory', () => {
     const dying = open((act, name) => {
       if (`${act} ${name}` === at) throw new Error('died')
     })
-    // What is thrown in the middle of a pair takes the note away; a death leaves it there.
+    // An error in the middle of a pair removes the note; a death leaves it.
     const write = dying.replace(key, inPieces(Buffer.from(young)), record)
     if (at) await expect(write).rejects.toThrow('died')
     else await write
@@ -74,11 +74,20 @@ describe('the SFS cache in memory', () => {
     const { store, files } = await cutOff()
     const before = files.bytes()
     const to = 'config/env-2026-11-25.tar.gz'
-    await store.link(key, to, 'record')
-    expect(files.bytes() - before).toBe('record'.length)
+    const text = files.get(`${key}.sha256`)?.content.toString() as string
+    await store.link(key, to, text)
+    expect(files.bytes() - before).toBe(text.length)
     await store.remove(key)
     expect(files.get(to)?.content.toString()).toBe(young)
     await store.remove(to)
-    expect(files.bytes()).toBe(before - young.length + 'record'.length)
+    expect(files.bytes()).toBe(before - young.length + text.length)
+  })
+
+  it('gives no further name to what has rotted', async () => {
+    const { store, files } = await cutOff()
+    const text = files.get(`${key}.sha256`)?.content.toString() as string
+    files.set(key, { content: Buffer.from('rotten'), modified: new Date(), links: 0 })
+    await expect(store.link(key, 'config/env-2026-11-25.tar.gz', text)).rejects.toThrow(Rotten)
+    expect(await keys(store, '')).toEqual([key, `${key}.sha256`])
   })
 })

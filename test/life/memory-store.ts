@@ -3,18 +3,19 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { recordName } from '../../lib/naming.ts'
 import { readRecord } from '../../lib/record.ts'
-import type { S3Store } from '../../lib/stores/s3.ts'
+import type { S3Store } from '../../lib/stores/s3/store.ts'
 import {
   type Entry,
   KeyExists,
   NoSuchKey,
   type Receipt,
   type RotatingStore,
+  Rotten,
   StoreError,
 } from '../../lib/stores/store.ts'
 import type { Files, HeldFile } from './files.ts'
 
-/** A moment at which a store may fail, or its process die. `commit`: content is about to get its name. */
+/** Where a store may fail or its process die. `commit`: just before content gets its name. */
 export type Act =
   | 'probe'
   | 'look'
@@ -30,15 +31,15 @@ export type Act =
 export interface MemoryOptions {
   name: string
   files: Files
-  /** What new files are dated by. */
+  /** The time that new files get. */
   now(): Date
-  /** Called before each act; what it throws is the store's failure, and one that never answers is a dead process. */
+  /** Called before each act. If it throws, the store fails; if it never returns, the process is dead. */
   before?(act: Act, key: string): void | Promise<void>
-  /** Absent where room has no bound. */
+  /** Absent: unlimited space. */
   freeBytes?(): number
 }
 
-/** A store that is only memory: the same contract as a directory or a bucket, at no cost. */
+/** A store in memory, with the same contract as a directory or bucket. */
 export function memoryStore(options: MemoryOptions): S3Store {
   const { name, files, now, before = () => {}, freeBytes } = options
   const room = () => (freeBytes ? { freeBytes: Math.max(0, freeBytes()) } : {})
@@ -76,7 +77,7 @@ export function memoryStore(options: MemoryOptions): S3Store {
       await before('look', '')
       return room()
     },
-    list: (prefix) => listed(files, prefix, () => before('list', prefix)),
+    list: (prefix, { after } = {}) => listed(files, prefix, after, () => before('list', prefix)),
     open,
     openPastCache: (key) => open(key),
     create,
@@ -85,16 +86,25 @@ export function memoryStore(options: MemoryOptions): S3Store {
       onBytes?.(receipt.bytes, 'sent')
       return receipt
     },
-    // A run of the life leaves no model half-way.
+    // No run in the simulation leaves a model half-written.
     isOwn: async () => false,
+    async *unfinished() {},
+    tryWrite: async () => {},
     close: async () => {},
   }
 }
 
-/** The SFS cache in memory. A pair gets its names in the steps of lib/stores/pair.ts, and can be cut off between any two of them. */
+/** The SFS cache in memory. It names a pair in the steps of stores/directory/rotating.ts; each can fail. */
 export function rotatingMemoryStore(options: MemoryOptions): RotatingStore {
   const { name, files, now, before = () => {} } = options
-  const { createFrom: _, isOwn: __, close: ___, ...store } = memoryStore(options)
+  const {
+    createFrom: _,
+    isOwn: __,
+    unfinished: ___,
+    tryWrite: ____,
+    close: _____,
+    ...store
+  } = memoryStore(options)
 
   async function placePair(key: string, record: string, commit: () => void): Promise<void> {
     const next = `${recordName(key)}.next`
@@ -144,6 +154,7 @@ export function rotatingMemoryStore(options: MemoryOptions): RotatingStore {
         if (files.get(to)) throw new KeyExists(name, to)
         const file = files.get(from)
         if (file === undefined) throw new NoSuchKey(name, from)
+        if (sha256Of(file.content) !== readRecord(record)?.sha256) throw new Rotten(name, from)
         files.set(to, file)
       })
     },
@@ -163,7 +174,7 @@ export function rotatingMemoryStore(options: MemoryOptions): RotatingStore {
   }
 }
 
-/** Lower-case hex; of content that is asked for again and again, computed once. */
+/** Lower-case hex, cached because the same content is asked for often. */
 export function sha256Of(content: Buffer): string {
   const known = digests.get(content)
   if (known !== undefined) return known
@@ -186,7 +197,7 @@ async function take(options: MemoryOptions, key: string, body: Readable): Promis
 
 function admit({ name, files, freeBytes }: MemoryOptions, key: string, bytes: number): void {
   if (freeBytes && (files.counts(key) ? bytes : 1) > freeBytes())
-    throw new StoreError(`${name}: ${key}: no room left: free some, or make the store larger (ENOSPC)`)
+    throw new StoreError(`${name}: ${key}: no space left: free some, or enlarge the store (ENOSPC)`)
 }
 
 function move(files: Files, from: string, to: string): void {
@@ -195,8 +206,13 @@ function move(files: Files, from: string, to: string): void {
   files.delete(from)
 }
 
-/** As it is when the first is asked for. Written out, because an async generator takes ten times as long for each. */
-function listed(files: Files, prefix: string, before: () => void | Promise<void>): AsyncIterable<Entry> {
+/** A snapshot taken at the first read. Not an async generator, which takes ten times as long per entry. */
+function listed(
+  files: Files,
+  prefix: string,
+  after: string | undefined,
+  before: () => void | Promise<void>,
+): AsyncIterable<Entry> {
   return {
     [Symbol.asyncIterator]() {
       let entries: ReturnType<Files['under']> | undefined
@@ -205,7 +221,7 @@ function listed(files: Files, prefix: string, before: () => void | Promise<void>
         async next() {
           if (entries === undefined) {
             await before()
-            entries = files.under(prefix)
+            entries = files.under(prefix).filter(({ key }) => after === undefined || key > after)
           }
           const entry = entries[place++]
           if (entry === undefined) return { value: undefined, done: true }
@@ -217,7 +233,7 @@ function listed(files: Files, prefix: string, before: () => void | Promise<void>
   }
 }
 
-/** A stream of content that is there already: a reader that iterates gets it in one piece, without the machinery of a stream. */
+/** A stream of content in memory: an iterating reader gets it in one piece, which is much faster. */
 class HeldContent extends Readable {
   constructor(readonly content: Buffer) {
     super()

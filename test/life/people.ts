@@ -1,9 +1,10 @@
+import { selectStored } from '../../lib/backup/select.ts'
+import { isWrong } from '../../lib/cli/finding.ts'
 import type { StoreName } from '../../lib/inventory.ts'
 import { recordName } from '../../lib/naming.ts'
-import { selectStored } from '../../lib/select.ts'
-import type { Assessment } from '../../lib/status/assess.ts'
+import type { Assessment } from '../../lib/status/judge/assess.ts'
 import { adopt } from '../../lib/verify/adopt.ts'
-import { listArchives } from '../../lib/verify/archives.ts'
+import { listArchives } from '../../lib/verify/survey.ts'
 import { requestOf } from '../crontab-file.ts'
 import { backUp } from './backups.ts'
 import { filesOf, forgetMended, isDamaged } from './damage.ts'
@@ -11,12 +12,12 @@ import { sha256Of } from './memory-store.ts'
 import type { Story } from './story.ts'
 import { archived, startProcess, storeIn, violation } from './world.ts'
 
-/** On a working day's morning somebody looks at what status says, and does what it says is to be done. */
+/** On the morning of a working day the operator reads status and follows its advice. */
 export async function morning(story: Story, look: Assessment): Promise<void> {
   const { world, tally } = story
   if (world.verda.on) delete world.verda.markedOff
   await mendModels(story)
-  for (const finding of look.findings.filter(({ alarm }) => alarm)) {
+  for (const finding of look.findings.filter(isWrong)) {
     tally.count('alarms on a morning', finding.trouble)
     const { trouble, store, items, what } = finding
     if (what.includes('shrank from')) await acceptShrink(story, items)
@@ -31,7 +32,7 @@ export async function morning(story: Story, look: Assessment): Promise<void> {
   forgetMended(story)
 }
 
-/** What verify named: moved away from a folder; in a bucket, where nothing can be, the sources are touched, so that they are stored anew beside it. */
+/** Acts on what verify found: moves it away; for a bucket, touches the sources so they are stored again. */
 function actOnVerify(story: Story): void {
   const { world, stock } = story
   story.found = story.found.filter(({ store, key }) => {
@@ -53,7 +54,7 @@ function actOnVerify(story: Story): void {
   })
 }
 
-/** Copies whose size is not their record's, that are gone, or that are from the future: away, with their records. */
+/** Moves away copies that have the wrong size, are gone or are from the future, with their records. */
 function moveAwayBad({ world, stock }: Story, store: 'sfs' | 'mello', item: string): void {
   const files = filesOf(world, store, item)
   for (const { key, file } of files.under('')) {
@@ -71,7 +72,7 @@ function moveAwayBad({ world, stock }: Story, store: 'sfs' | 'mello', item: stri
   }
 }
 
-/** The copies that status names as movable: each must truly be on R2, and none may be the newest of its item. */
+/** Moves the copies that status calls movable. Each must be on R2, and none may be the newest of its item. */
 export function makeRoomOnMello(story: Story, { movable }: Assessment): void {
   const { world, stock, tally } = story
   for (const { item, key, sha256, alsoAt } of movable) {
@@ -94,11 +95,11 @@ export function makeRoomOnMello(story: Story, { movable }: Assessment): void {
   }
 }
 
-/** The command that status gives, typed as it stands there, once what kept it from succeeding is over. */
+/** Runs the command that status prints, as it is printed, once the cause is gone. */
 async function runAsTold(story: Story, todo: string): Promise<void> {
   const { verda, mello, share, r2 } = story.world
   const [, command] = /(scripts\/backup-[a-z]+\.ts(?: --\S+ \S+)*)/.exec(todo) ?? []
-  const request = command && requestOf({ schedule: '', command: `/${command} >>` })
+  const request = command && requestOf({ schedule: '', command: `/${command}` })
   if (!request || !verda.on || verda.restoring || !mello.on || share !== 'well' || r2 !== 'well') return
   await backUp(story, request)
   story.tally.count('runs as status told', request.command)
@@ -109,7 +110,7 @@ async function acceptShrink(story: Story, items: readonly string[]): Promise<voi
   if (only.length > 0) await backUp(story, { command: 'backup-mello', only }, { acceptShrink: true })
 }
 
-/** A model that R2 lacks: backed up when somebody sees it, which is on most days. */
+/** Backs up a model that R2 lacks. On most days the operator notices. */
 async function mendModels(story: Story): Promise<void> {
   const { world } = story
   const lacking = [...world.models].filter(([path]) => world.r2Files.models.get(path) === undefined)
@@ -117,10 +118,11 @@ async function mendModels(story: Story): Promise<void> {
     await backUp(story, { command: 'backup-verda', only: ['models'] })
 }
 
-/** `verify --adopt`: a token is no archive that gzip and tar could look into, so what they would say is given here. */
+/** `verify --adopt`. Tokens are not real archives, so this gives the answers that gzip and tar would give. */
 async function adoptOrphans(story: Story): Promise<void> {
   const { world, tally } = story
   const process = startProcess(world.mello)
+  let left = false
   for (const name of ['mello', 'r2'] as StoreName[]) {
     if (name === 'r2' && world.r2 === 'away') continue
     for (const { item, stores } of selectStored(undefined)) {
@@ -129,12 +131,16 @@ async function adoptOrphans(story: Story): Promise<void> {
       for (const archive of await listArchives(shelf, item, world.settings.environment)) {
         if (archive.recorded || archive.bytes === undefined) continue
         const { content } = filesOf(world, name, item.name).get(archive.key) as { content: Buffer }
-        const inside = { members: 1, missing: [] }
+        const inside = { members: 1, files: 1, missing: [] }
         const verdict = { archive, bytes: content.length, sha256: sha256Of(content), inside } as const
-        await adopt(shelf, { status: 'unverified', ...verdict }, world.settings, new Date(world.now))
-        tally.count('adopted', name)
+        const at = new Date(world.now)
+        const outcome = await adopt(shelf, { status: 'unverified', ...verdict }, world.settings, at)
+        // An increment without its record cannot be adopted, and stays.
+        if ('refused' in outcome && item.increments) left = true
+        else if ('refused' in outcome) throw new Error(outcome.refused)
+        else tally.count('adopted', name)
       }
     }
   }
-  story.mayHaveOrphans = false
+  story.mayHaveOrphans = left
 }

@@ -1,4 +1,4 @@
-import { bytesInWords } from '../../lib/cli/words.ts'
+import { bytesInWords } from '../../lib/text.ts'
 import type { Life } from './life.ts'
 
 const width = 900
@@ -6,7 +6,7 @@ const height = 300
 const left = 80
 const colours = ['#2b6cb0', '#2f855a', '#b7791f', '#c53030', '#6b46c1']
 
-/** How R2 grew, a line a bucket, and below it how large the SFS cache was. */
+/** Growth of R2 by bucket, and below it the size of the SFS cache. */
 export function plot({ story, growth }: Life): string {
   const buckets = Object.keys(growth[0]?.sizes ?? {}).filter((name) => name !== 'sfs')
   const total = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width + left + 20} ${2 * height + 140}" font-family="sans-serif" font-size="13">

@@ -1,23 +1,24 @@
 import type { BucketName, RestoreSource, StoreName } from '../../lib/inventory.ts'
-import { BadArchive } from '../../lib/restore/bad-archive.ts'
-import { gate } from '../../lib/restore/gate.ts'
-import { offersOf } from '../../lib/restore/offers.ts'
-import { makeRestorePlan, type PlannedItem } from '../../lib/restore/plan.ts'
-import { type RestoreRequest, readAt, selectForRestore } from '../../lib/restore/request.ts'
-import type { ArchiveSource } from '../../lib/restore/sources.ts'
+import { BadArchive, holdTail } from '../../lib/restore/files/unpack.ts'
+import { offersOf } from '../../lib/restore/plan/offers.ts'
+import { makeRestorePlan } from '../../lib/restore/plan/plan.ts'
+import type { PlannedItem } from '../../lib/restore/plan/planned.ts'
+import { type RestoreRequest, readAt, selectForRestore } from '../../lib/restore/plan/request.ts'
+import type { ArchiveSource } from '../../lib/restore/plan/sources.ts'
+import type { Reason } from '../../lib/restore/plan/unreachable.ts'
 import type { Offer } from '../../lib/restore-order.ts'
 import type { Stock, TrueCopy } from './stock.ts'
 import { readToken } from './token.ts'
 import { archived, startProcess, storeIn, violation, type World } from './world.ts'
 
-/** What came back of one item. */
+/** What a restore brought back of one item. */
 export interface Restored {
   item: string
   source: RestoreSource
   version: number
-  /** The record's. */
+  /** The record's time. */
   time: number
-  /** How many better copies turned out to be bad when they were read. */
+  /** How many better copies turned out to be bad. */
   bad: number
 }
 
@@ -25,13 +26,13 @@ export interface Wish {
   /** As --at takes it; absent: now. */
   at?: string
   prefer: 'order' | 'newest'
-  /** Mello's copies were brought along (scp), or it runs there. */
+  /** It runs on Mello, or Mello's copies were brought along by scp. */
   withMello: boolean
 }
 
 /**
- * A restore of everything that is an archive, with the real order, plan and gate: each item's candidates are read one after another until one is what its record says.
- * Holds it against what truly lies in the stores. Throws a violation.
+ * Restores archive items with the real order, plan and holdTail, reading copies until one fits its record.
+ * Checks the result against what is really in the stores. Throws a violation.
  */
 export async function restoreAll(world: World, stock: Stock, wish: Wish): Promise<Restored[]> {
   const at = wish.at === undefined ? undefined : readAt(wish.at)
@@ -46,7 +47,7 @@ export async function restoreAll(world: World, stock: Stock, wish: Wish): Promis
   const now = new Date(world.now)
   const selected = selectForRestore(request, world.settings)
   const sources = sourcesIn(world, wish)
-  const away = new Map<RestoreSource, Map<BucketName, string>>()
+  const unreachable = new Map<RestoreSource, Map<BucketName, Reason>>()
   const offers = new Map<string, Offer[]>()
   for (const { item, sources: own } of selected) {
     const found: Offer[] = []
@@ -54,7 +55,7 @@ export async function restoreAll(world: World, stock: Stock, wish: Wish): Promis
       found.push(...(await offersOf(source, item, world.settings.environment, at && at < now ? at : now)))
     offers.set(item.name, found)
   }
-  const plan = makeRestorePlan(selected, request, { offers, away }, world.settings, '/', now)
+  const plan = makeRestorePlan(selected, request, { offers, unreachable }, world.settings, '/', now)
   const limit = Math.min(world.now, at?.getTime() ?? world.now)
   const restored: Restored[] = []
   for (const planned of plan.items) {
@@ -65,7 +66,7 @@ export async function restoreAll(world: World, stock: Stock, wish: Wish): Promis
   return restored
 }
 
-/** The sources that can be reached from a new instance. */
+/** The sources that a new instance can reach. */
 function sourcesIn(world: World, { withMello }: Wish): ArchiveSource[] {
   const reachable: Record<string, boolean> = {
     sfs: world.share !== 'hangs' && world.share !== 'unmounted',
@@ -79,7 +80,7 @@ function sourcesIn(world: World, { withMello }: Wish): ArchiveSource[] {
       name,
       store: (bucket) => storeIn(world, process, name, bucket),
       folders: (folder) => [folder],
-      away: async () => undefined,
+      whyUnreachable: async () => undefined,
     }))
 }
 
@@ -105,13 +106,24 @@ async function bringBack(
 async function read(offer: Offer, item: string, sources: readonly ArchiveSource[]): Promise<Buffer> {
   const bucket = archived.find(({ name }) => name === item)?.bucket as BucketName
   const store = (sources.find(({ name }) => name === offer.source) as ArchiveSource).store(bucket)
-  const chunks: Buffer[] = []
-  for await (const chunk of gate(await store.open(offer.key), offer.record, { bytes: 0, sha256: '' }))
-    chunks.push(chunk)
-  return Buffer.concat(chunks)
+  const folder = offer.key.slice(0, offer.key.lastIndexOf('/') + 1)
+  const chain = (offer.links ?? [])
+    .slice(0, -1)
+    .filter(({ archive }) => !offer.borrowed?.some((one) => one.archive === archive))
+  let content = Buffer.alloc(0)
+  for (const [key, record] of [
+    ...chain.map((link) => [folder + link.archive, link] as const),
+    [offer.key, offer.record] as const,
+  ]) {
+    const chunks: Buffer[] = []
+    for await (const chunk of holdTail(await store.open(key), record, { bytes: 0, sha256: '' }))
+      chunks.push(chunk)
+    content = Buffer.concat(chunks)
+  }
+  return content
 }
 
-/** The promise: of the sources in their order the first that has a good copy by then, and of it the newest; `newest`: of all of them. */
+/** The promise: the newest good copy by then in the first source with one; `newest`: across all sources. */
 function judge(
   world: World,
   stock: Stock,
@@ -131,8 +143,16 @@ function judge(
     (one, other) => (one && one.time >= other.time ? one : other),
     undefined,
   )
-  // A source whose best copy is bad falls through to the best of the next one, before its own second.
+  // If a source's best copy is bad, the restore tries the next source's best before this source's second.
   const fellThrough = (back?.bad ?? 0) > 0 || passed.some(({ instead }) => instead)
+  // If a chain has lost a link, another store may have it; other tests say which store then serves.
+  const lost = stock.hasLostLink(item, order as StoreName[])
+  const isTrue = order.some((source) =>
+    stock
+      .copiesOf(item, source as StoreName)
+      .some((copy) => copy.version === back?.version && copy.time === back?.time),
+  )
+  if (lost && isTrue) return
   const promised = prefer === 'newest' ? [newest] : fellThrough ? best : [best[0]]
   const told = (copy: { version: number; time: number } | undefined) =>
     copy ? `version ${copy.version} of ${new Date(copy.time).toISOString()}` : 'nothing'

@@ -1,29 +1,27 @@
-import { carryOut } from '../../lib/backup.ts'
+import { keepReport } from '../../lib/backup/kept-reports.ts'
+import { makePlan, type Plan } from '../../lib/backup/plan.ts'
+import { type Report, reasonsAgainstShutdown } from '../../lib/backup/report.ts'
+import { type Request, selectItems } from '../../lib/backup/select.ts'
 import type { BucketName, HostName, StoreName } from '../../lib/inventory.ts'
-import { makePlan, type Plan } from '../../lib/plan.ts'
-import type { Report } from '../../lib/report.ts'
-import { keepReport } from '../../lib/run-reports.ts'
-import { type Request, selectItems } from '../../lib/select.ts'
-import { reasonsAgainstShutdown } from '../../lib/shutdown.ts'
 import type { AppendOnlyStore } from '../../lib/stores/store.ts'
-import type { Watcher } from '../../lib/workplace.ts'
+import { carryOut } from '../scripts/carry-out.ts'
 import type { Chance } from './chance.ts'
 import { machineIn } from './machine.ts'
 import { startProcess, storeIn, type World } from './world.ts'
 
 export interface Ran {
   plan: Plan
-  /** Absent for a run that was killed. */
+  /** Absent if the run was killed. */
   report?: Report
 }
 
 export interface RunOptions {
   acceptShrink?: boolean
-  /** Killed when so many of its acts that change something in a store are done. */
+  /** Dies after this many acts that change a store. */
   diesAt?: number
 }
 
-/** One backup, as lib/cli/backup-command.ts runs it: the same plan, the same way through it, its report kept. */
+/** Runs a backup as scripts/backup-*.ts does: the same plan and code path, and its report is kept. */
 export async function runBackup(
   world: World,
   request: Request,
@@ -49,11 +47,11 @@ export async function runBackup(
   const finished = async () => {
     const report = await carryOut(plan, {
       settings,
-      locks: { held: new Set(), busy: new Map(), release: async () => {} },
+      locks: { busy: new Map() },
       host: (name) => machineIn(world, name, home, chance),
       store,
       acceptShrink,
-      watch: unheard,
+      emit() {},
       clock,
     })
     if (request.command === 'backup-verda')
@@ -63,14 +61,4 @@ export async function runBackup(
   }
   const report = await (diesAt === undefined ? finished() : Promise.race([finished(), killed]))
   return { plan, ...(report ? { report } : {}) }
-}
-
-const unheard: Watcher = {
-  itemStarted() {},
-  total() {},
-  bytes() {},
-  fileDone() {},
-  itemDone() {},
-  rotated() {},
-  problem() {},
 }

@@ -4,34 +4,41 @@ import { sha256Of } from './memory-store.ts'
 import { readToken } from './token.ts'
 import { archived, violation, type World } from './world.ts'
 
-/** A good copy that truly lies in a store, found without the code under test: its digest is that of the record beside it. */
+/** A good copy, found without the code under test: its digest matches the record next to it. */
 export interface TrueCopy {
   store: StoreName
   item: string
   key: string
-  /** As its record says. */
+  /** From its record. */
   time: number
   version: number
-  /** Its record is the one that still waits for its name. */
+  /** Its record is still waiting for its final name. */
   half: boolean
+  sha256: string
+  /** For an increment: what it builds on. */
+  base?: { key: string; sha256: string }
 }
 
-/** What truly lies in all stores, kept up to date with every change of a file. */
+/** What is really in all stores, updated with every change of a file. */
 export interface Stock {
   /** Oldest first. */
   copiesOf(item: string, store: StoreName): readonly TrueCopy[]
-  /** The newest by its record that is not later than `at`. */
+  /** The newest by its record, no later than `at`. */
   newest(item: string, store: StoreName, at: number): TrueCopy | undefined
   copy(store: StoreName, key: string): TrueCopy | undefined
-  /** While it runs, files may go or change: damage by the simulation itself, or a person's deed. */
+  /** A copy and the existing archives that it builds on. */
+  chain(store: StoreName, key: string): string[]
+  /** Whether any base of an item's increments was damaged. */
+  hasLostLink(item: string, stores: readonly StoreName[]): boolean
+  /** While it runs, files may go or change: damage by the simulation, or a person's act. */
   tampering<T>(deed: () => T): T
-  /** Good archives and all their names in the SFS cache, at most so far. */
+  /** The most good archives seen in the SFS cache, counting all their names. */
   most: Map<string, number>
 }
 
 /**
- * Watches the files of all stores. Throws a violation at the moment when the newest good copy of an item goes without a newer one, or when anything at all
- * goes or changes on a store that only grows.
+ * Watches all stores. Throws a violation as soon as an item loses its newest good copy without a newer one,
+ * or when anything at all is removed or changed on a store that only grows.
  */
 export function watchStock(world: World): Stock {
   const shelves = new Map<string, TrueCopy[]>()
@@ -59,7 +66,7 @@ export function watchStock(world: World): Stock {
       const after = newestOf(shelf, world.now)
       if (old && now && now.version !== old.version && isHistory(world, old))
         throw violation(world, `a copy of another day was written over: ${archive} on ${store}`)
-      // A clock that is ahead dates its successor so, in the same place.
+      // A clock that runs ahead gives the successor a later time under the same key.
       const succeeded = before?.key === archive && now !== undefined && now.time > before.time
       if (tampered === 0 && before && !succeeded && (after?.time ?? 0) < before.time)
         throw violation(world, `the newest good copy of ${item} on ${store} is gone: ${before.key}`)
@@ -84,10 +91,30 @@ export function watchStock(world: World): Stock {
   follow('mello', world.melloFiles)
   for (const files of Object.values(world.r2Files)) follow('r2', files)
 
+  /** Including everything that it builds on in its store. */
+  function isWhole({ store, base }: TrueCopy): boolean {
+    if (base === undefined) return true
+    const below = byKey.get(`${store} ${base.key}`)
+    return below?.sha256 === base.sha256 && isWhole(below)
+  }
+
+  function newestOf(shelf: readonly TrueCopy[], at: number): TrueCopy | undefined {
+    return shelf.findLast((copy) => copy.time <= at && isWhole(copy))
+  }
+
   return {
     copiesOf: shelfOf,
     newest: (item, store, at) => newestOf(shelfOf(item, store), at),
-    copy: (store, key) => byKey.get(`${store} ${key}`),
+    copy(store, key) {
+      const copy = byKey.get(`${store} ${key}`)
+      return copy && isWhole(copy) ? copy : undefined
+    },
+    chain(store, key) {
+      const base = byKey.get(`${store} ${key}`)?.base
+      return [key, ...(base ? this.chain(store, base.key) : [])]
+    },
+    hasLostLink: (item, stores) =>
+      stores.some((store) => shelfOf(item, store).some((copy) => !isWhole(copy))),
     tampering(deed) {
       tampered++
       try {
@@ -101,20 +128,12 @@ export function watchStock(world: World): Stock {
   }
 }
 
-/** Whether a copy is dated on an earlier day than today, by the true time. */
+/** Whether a copy is from an earlier day, by the true time. */
 function isHistory({ now }: World, { key, time }: TrueCopy): boolean {
   return time <= now && !key.includes(new Date(now).toISOString().slice(0, 10))
 }
 
-function newestOf(shelf: readonly TrueCopy[], at: number): TrueCopy | undefined {
-  for (let index = shelf.length - 1; index >= 0; index--) {
-    const copy = shelf[index] as TrueCopy
-    if (copy.time <= at) return copy
-  }
-  return undefined
-}
-
-/** Of copies with the same time, the later written comes last. */
+/** Of copies with the same time, the one written later comes last. */
 function insert(shelf: TrueCopy[], copy: TrueCopy): void {
   let place = shelf.length
   while (place > 0 && (shelf[place - 1] as TrueCopy).time > copy.time) place--
@@ -126,7 +145,7 @@ function itemOfKey(names: readonly string[], key: string): string | undefined {
   return names.find((name) => file.startsWith(`${name}-20`) && file.endsWith('.tar.gz'))
 }
 
-/** Read with an eye of its own: `# time:` and the digest, of whichever of the two records fits. */
+/** Reads `# time:` and the digest independently, from whichever of the two records fits. */
 function trueCopy(store: StoreName, item: string, key: string, files: Files): TrueCopy | undefined {
   const archive = files.get(key)
   if (archive === undefined) return undefined
@@ -138,8 +157,24 @@ function trueCopy(store: StoreName, item: string, key: string, files: Files): Tr
     const [, digest] = /^([0-9a-f]{64}) {2}/m.exec(text) ?? []
     const [, time] = /^# time: (\S+)$/m.exec(text) ?? []
     const token = readToken(archive.content)
-    if (time === undefined || token?.item !== item || digest !== sha256Of(archive.content)) continue
-    return { store, item, key, time: Date.parse(time), version: token.version, half }
+    if (
+      time === undefined ||
+      token?.item !== item ||
+      digest === undefined ||
+      digest !== sha256Of(archive.content)
+    )
+      continue
+    const [, sha256, base] = /^[0-9a-f]{64} {2}.*\n([0-9a-f]{64}) {2}(.*)$/m.exec(text) ?? []
+    return {
+      store,
+      item,
+      key,
+      time: Date.parse(time),
+      version: token.version,
+      half,
+      sha256: digest,
+      ...(sha256 && base ? { base: { key: key.slice(0, key.lastIndexOf('/') + 1) + base, sha256 } } : {}),
+    }
   }
   return undefined
 }

@@ -5,28 +5,28 @@ import type { Stock } from './stock.ts'
 import type { Tally } from './tally.ts'
 import type { World } from './world.ts'
 
-/** One simulated life on its way: the world, what watches it, and what people there know. */
+/** A simulated life in progress: the world, its watchers, and what its people know. */
 export interface Story {
   world: World
-  /** When it began. */
+  /** The start time. */
   start: number
   stock: Stock
   tally: Tally
   chance(name: string): Chance
-  /** Archives that the simulation damaged, until a person has done something about them. */
+  /** Archives that the simulation damaged and no person has dealt with yet. */
   damage: Damage[]
-  /** Broken archives that verify found, and nobody has done anything about yet. */
+  /** Broken archives that verify found and no person has dealt with yet. */
   found: { store: string; key: string }[]
   /** Archives without a record that a killed run may have left. */
   mayHaveOrphans: boolean
-  /** Until when the last trouble may still be seen, by the truth. */
+  /** Until when the last trouble may still show, by true time. */
   troubledUntil: number
-  /** Until when what a wrong clock dated may still count for something. */
+  /** Until when anything dated by a wrong clock may still matter. */
   clockTroubleUntil: number
-  /** When a run last said that an item is safe in a store: `item store`. */
+  /** When a run last reported an item as safe in a store: `item store`. */
   safeAt: Map<string, number>
   remembered: Remembered
-  /** What is to happen later: the ends of outages, restores that take their time. */
+  /** What happens later: ends of outages, slow restores. */
   later: { at: number; act: () => Promise<void> }[]
 }
 
@@ -34,8 +34,8 @@ export interface Damage {
   store: 'sfs' | 'mello' | 'r2'
   item: string
   how: 'other bytes' | 'cut short' | 'gone'
-  /** What lies there in its place; absent when it is gone. */
+  /** What replaced it; absent when it is gone. */
   file?: HeldFile
-  /** Every name that it had. */
+  /** All its names. */
   keys: string[]
 }

@@ -11,7 +11,7 @@ import { archived } from './world.ts'
 const hour = 3_600_000
 const minute = 60_000
 
-/** Lets a fault happen, and puts its end on the list of what is to come. */
+/** Makes a fault happen and schedules its end. */
 export async function strike(story: Story, fault: Timed): Promise<void> {
   const { world, tally } = story
   const until = 'hours' in fault ? world.now + Math.ceil((fault.hours * hour) / minute) * minute : world.now
@@ -61,7 +61,7 @@ export async function strike(story: Story, fault: Timed): Promise<void> {
       const machine = world[fault.machine]
       if (machine.ahead !== 0) return
       machine.ahead = Math.round(fault.aheadHours * 60) * minute
-      // What was dated ahead is told of until its time has come.
+      // Status reports anything dated ahead until that time has come.
       trouble(story, until + Math.abs(machine.ahead))
       story.clockTroubleUntil = Math.max(
         story.clockTroubleUntil,
@@ -90,12 +90,12 @@ function trouble(story: Story, until: number): void {
 
 async function prepared(story: Story): Promise<void> {
   if (await backUpByHand(story)) return
-  // When Mello has no room, somebody makes some and tries again.
+  // If Mello is full, the operator makes room and tries again.
   if (story.world.mello.on) makeRoomOnMello(story, lookAround(story.world, story.remembered))
   await backUpByHand(story)
 }
 
-/** The instance is gone at this moment; a new one is there at `until`. */
+/** The instance is lost now; a new one is there at `until`. */
 export function loseVerda(story: Story, until: number): void {
   const { world } = story
   if (!world.verda.on) return
@@ -109,7 +109,7 @@ function powerOn(story: Story): void {
   story.world.verda.on = true
 }
 
-/** Restores a new instance: for some hours it is half of a workshop, and no backup may be made of it. */
+/** Restores a new instance. For some hours it is half-restored and no backup may be made of it. */
 async function newInstance(story: Story): Promise<void> {
   const { world, stock, tally } = story
   const dice = story.chance('new instances')
@@ -119,7 +119,7 @@ async function newInstance(story: Story): Promise<void> {
   const wish = {
     prefer: dice.pick(['order', 'order', 'newest'] as const),
     withMello: dice.happens(0.3),
-    // Now and then the last days are what shall not come back.
+    // Sometimes the point is to skip the last days.
     ...(dice.happens(0.1) ? { at: dateOf(world.now - dice.spread(24, 1000) * hour) } : {}),
   }
   const restored = await restoreAll(world, stock, wish)
@@ -155,7 +155,7 @@ async function newInstance(story: Story): Promise<void> {
   trouble(story, world.now)
 }
 
-/** Somebody tries whether a restore to a random date gives what was there. */
+/** The operator tries a restore to a random date. */
 async function tryRestore(story: Story): Promise<void> {
   const { world, stock, tally } = story
   const dice = story.chance('restores')
@@ -169,13 +169,13 @@ async function tryRestore(story: Story): Promise<void> {
   tally.count('restores', wish.at === undefined ? 'to now' : 'to a date')
 }
 
-/** How a person gives a date to --at: a day, or an hour. */
+/** How people write a date for --at: a day, or an hour. */
 function dateOf(time: number, withHour = false): string {
   const text = new Date(time).toISOString()
   return withHour ? text.slice(0, 13).replace('T', '-') : text.slice(0, 10)
 }
 
-/** Whether each copy holds what there truly was at the time in its record. */
+/** Checks whether each copy holds what really existed at its record's time. */
 function count({ world, tally }: Story, restored: readonly Restored[]): void {
   for (const { item, version, time } of restored) {
     tally.count('restored items', 'in all')

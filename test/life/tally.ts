@@ -1,11 +1,11 @@
-/** What is counted and measured over a simulated life. */
+/** The counts and measurements of a simulated life. */
 export interface Tally {
   count(what: string, kind: string, times?: number): void
   counts: Map<string, Map<string, number>>
   /** Adds a number to a series. */
   measure(series: string, value: number): void
   series: Map<string, number[]>
-  /** The largest of the values given so far. */
+  /** Keeps the largest value so far. */
   most(what: string, value: number): void
   maxima: Map<string, number>
 }

@@ -1,25 +1,25 @@
 import { CronExpressionParser } from 'cron-parser'
+import type { Request } from '../../lib/backup/select.ts'
 import type { HostName } from '../../lib/inventory.ts'
-import type { Request } from '../../lib/select.ts'
 import { readCrontab, requestOf } from '../crontab-file.ts'
 
-/** A line of a crontab that runs one of this toolkit's commands. */
+/** A crontab line that runs one of this toolkit's commands. */
 export interface Line {
   host: HostName
-  /** What it asks a backup for; absent for the monthly verify. */
+  /** The backup it asks for; absent for the monthly verify. */
   request?: Request
-  /** The minutes of an hour, UTC, at which it runs; none in most hours for most lines. */
+  /** The minutes of an hour, UTC, at which it runs; usually none. */
   minutesOf(hour: Date): readonly number[]
 }
 
-/** The lines of both crontabs, as they are installed. */
+/** The lines of both crontabs, as installed. */
 export function timetable(): Line[] {
   return (['verda', 'mello'] as const).flatMap((host) =>
     readCrontab(host).lines.flatMap((line) => {
       const request = requestOf(line)
       if (request === undefined && !line.command.includes('/scripts/verify.ts')) return []
       const { minute, hour, dayOfMonth, month, dayOfWeek } = CronExpressionParser.parse(line.schedule).fields
-      // Cron takes either of the two where both are given, and this takes them together.
+      // Cron ORs the two when both are given, but this code would AND them.
       if (!dayOfMonth.isWildcard && !dayOfWeek.isWildcard)
         throw new Error(`${line.schedule}: two kinds of day`)
       const has = (values: readonly unknown[], value: number) => values.includes(value)

@@ -1,20 +1,18 @@
+import { selectStored } from '../../lib/backup/select.ts'
 import { type BucketName, buckets, type HostName, type StoreName } from '../../lib/inventory.ts'
-import { selectStored } from '../../lib/select.ts'
-import { type Archive, listArchives, type Shelf } from '../../lib/verify/archives.ts'
-import { makeBudget } from '../../lib/verify/budget.ts'
 import type { Memory, Seen } from '../../lib/verify/memory.ts'
-import { planReads } from '../../lib/verify/plan.ts'
-import { readStore } from '../../lib/verify/read-store.ts'
+import { type Known, makeBudget, planReads } from '../../lib/verify/plan.ts'
+import { readStore } from '../../lib/verify/read.ts'
 import type { Checked } from '../../lib/verify/report.ts'
-import type { StoreView } from '../../lib/verify/survey.ts'
+import { type Archive, listArchives, type Shelf, type StoreView } from '../../lib/verify/survey.ts'
 import type { Chance } from './chance.ts'
 import { scale } from './token.ts'
 import { startProcess, storeIn, type World } from './world.ts'
 
-/** What each store's verification remembers, over the months. */
+/** What verification remembers of each store over the months. */
 export type Memories = Map<string, Memory>
 
-/** The verify of a crontab: on Verda all of the share, on Mello 200 GB of its own copies and of R2. Returns what it found broken. */
+/** Runs the crontab's verify: all of the share on Verda, 200 GB of Mello and R2. Returns what is broken. */
 export async function verifyMonth(
   world: World,
   host: HostName,
@@ -22,21 +20,22 @@ export async function verifyMonth(
   chance: Chance,
 ): Promise<Checked[]> {
   const names: StoreName[] = host === 'verda' ? ['sfs'] : ['mello', 'r2']
-  const views: { view: StoreView; memory: Memory }[] = []
+  const views: Known[] = []
   for (const name of names) {
     const memory = memories.get(name) ?? newMemory()
     memories.set(name, memory)
     const view = await viewOf(world, host, name)
-    if (view) views.push({ view, memory })
+    if (view) views.push({ view, memory, before: undefined })
   }
   const now = new Date(world.now)
   const request = {
     selected: selectStored(undefined),
+    everything: true,
     sample: false,
     adopt: false,
     ...(host === 'mello' ? { budget: 200e9 / scale } : {}),
   }
-  const plan = planReads(request, views, world.settings, now, chance.next, true)
+  const plan = planReads(request, views, world.settings, now, chance.next)
   const broken: Checked[] = []
   for (const store of plan.stores) {
     await readStore(store, {
@@ -45,25 +44,19 @@ export async function verifyMonth(
       budget: makeBudget(0),
       elsewhere: async () => [],
       adopting: false,
-      onStart() {},
-      onBytes() {},
-      onChecked: (checked) => {
-        if (checked.status === 'broken') broken.push(checked)
+      tell(event) {
+        if (event.kind === 'checked' && event.checked.status === 'broken') broken.push(event.checked)
       },
-      onAdopted() {},
-      onUnread() {},
-      onAway() {},
-      problem() {},
     })
     store.memory.keepOnly(store.view.byItem.flat())
   }
   return broken
 }
 
-/** What is listed of a store; undefined when it cannot be. Archives without a record are left out: tokens are no gzip that could be looked into. */
+/** Lists a store; undefined if unreachable. Skips archives without a record: tokens are not gzip. */
 async function viewOf(world: World, host: HostName, name: StoreName): Promise<StoreView | undefined> {
   const process = startProcess(world[host])
-  const view: StoreView = { name, failures: [], shelves: [], byItem: [], listedAt: 0 }
+  const view: StoreView = { name, failures: [], shelves: [], items: [], byItem: [], listedAt: 0 }
   for (const bucket of Object.keys(buckets) as BucketName[]) {
     const shelf: Shelf = { name, bucket, store: storeIn(world, process, name, bucket) }
     view.shelves.push(shelf)
@@ -82,7 +75,7 @@ async function viewOf(world: World, host: HostName, name: StoreName): Promise<St
 
 function newMemory(): Memory {
   const known = new Map<string, Seen>()
-  const nameOf = ({ bucket, key }: Archive) => `${bucket} ${key}`
+  const nameOf = ({ bucket, key }: Pick<Archive, 'bucket' | 'key'>) => `${bucket} ${key}`
   let first: string | undefined
   return {
     seen(archive) {

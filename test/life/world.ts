@@ -1,5 +1,5 @@
 import { type BucketName, buckets, items, type StoreName } from '../../lib/inventory.ts'
-import { readSettings, type Settings } from '../../lib/settings.ts'
+import { readSettings, type Settings } from '../../lib/settings/settings.ts'
 import { type AppendOnlyStore, StoreError } from '../../lib/stores/store.ts'
 import { type Files, heldFiles } from './files.ts'
 import { habits } from './habits.ts'
@@ -7,39 +7,39 @@ import { type Ledger, newLedger } from './ledger.ts'
 import { type Act, type MemoryOptions, memoryStore, rotatingMemoryStore } from './memory-store.ts'
 import { scale } from './token.ts'
 
-/** Everything there is, at one moment of the simulated life. */
+/** The whole simulated world at one moment. */
 export interface World {
   seed: number
   /** The true time. */
   now: number
   settings: Settings
   ledger: Ledger
-  /** The live models by path, with their bytes at full size. */
+  /** The live models by path, in bytes at full size. */
   models: Map<string, { bytes: number; from: number }>
   verda: Machine & {
-    /** A restore onto it is under way. */
+    /** A restore onto it is running. */
     restoring: boolean
-    /** Somebody said that it is off on purpose, and when. */
+    /** When the operator declared it off on purpose. */
     markedOff?: number
   }
   mello: Machine
-  /** As Verda has it. */
+  /** The state of the share as Verda sees it. */
   share: 'well' | 'unmounted' | 'read-only' | 'full' | 'hangs'
   r2: 'well' | 'away'
   sfsFiles: Files
   melloFiles: Files
   r2Files: Record<BucketName, Files>
-  /** The first promise that did not hold. */
+  /** The first broken promise. */
   broken?: Error
 }
 
 export interface Machine {
   on: boolean
-  /** How far its clock is ahead of the truth, in milliseconds; negative when behind. */
+  /** How many milliseconds its clock is ahead of true time; negative when behind. */
   ahead: number
 }
 
-/** A process that uses stores, and may die before any of its acts that change something there. */
+/** A process that uses stores, and may die before any act that changes one. */
 export interface Process {
   machine: Machine
   writes: number
@@ -47,7 +47,7 @@ export interface Process {
   died: () => void
 }
 
-/** At full size: the share with its models, and what Mello has for copies (80 GB less its own). */
+/** At full size: the share with its models, and Mello's space for copies (80 GB less its own use). */
 const shareBytes = 700e9
 const melloBytes = 60e9
 
@@ -68,22 +68,22 @@ export function newWorld(seed: number, now: number): World {
     r2: 'well',
     sfsFiles: heldFiles(isArchive),
     melloFiles: heldFiles(isArchive),
-    r2Files: Object.fromEntries(Object.keys(buckets).map((bucket) => [bucket, heldFiles()])) as Record<
-      BucketName,
-      Files
-    >,
+    r2Files: Object.fromEntries(
+      Object.keys(buckets).map((bucket) => [bucket, heldFiles(isContent)]),
+    ) as Record<BucketName, Files>,
   }
 }
 
-/** Records and reports are as large here as they really are, where a byte of an archive stands for a million. */
+/** Records and reports have their real size; one byte of an archive stands for a million. */
 const isArchive = (key: string) => key.endsWith('.tar.gz')
+const isContent = (key: string) => !/\.(?:sha256|list\.gz|json)$/.test(key)
 
-/** A process on a machine. `diesAt`: how many of its acts that change something are done before; never, when it is not given. */
+/** Starts a process. `diesAt`: acts that change a store before it dies; by default it never does. */
 export function startProcess(machine: Machine, diesAt = Number.POSITIVE_INFINITY): Process {
   return { machine, writes: 0, diesAt, died: () => {} }
 }
 
-/** A store as a process has it. */
+/** A store as a process sees it. */
 export function storeIn(
   world: World,
   process: Process,
@@ -147,10 +147,10 @@ function shareTrouble({ share }: World, act: Act): string | undefined {
   return undefined
 }
 
-/** The items that are archives: all but the models and what lies in a repository. */
+/** Items that are archives: not models, not repository content. */
 export const archived = items.filter(({ capture: { kind } }) => kind === 'files' || kind === 'image')
 
-/** A promise that does not hold, for who wants to repeat it. It is remembered, because a run takes what is thrown in a store for the store's failure. */
+/** A broken promise, with how to repeat it. Kept, because runs take errors from a store as store failures. */
 export function violation(world: World, what: string): Error {
   world.broken ??= new Error(`seed ${world.seed}, ${new Date(world.now).toISOString()}: ${what}`)
   return world.broken

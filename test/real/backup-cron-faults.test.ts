@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { processesOf } from '../hosts/processes.ts'
 import { buildVerda, itemOf, type Run, reportOf, settle, type Verda } from '../scripts/verda.ts'
 
-/** What needs root and mounts: a share that is full, read-only, not there or hanging, another disk that is full, another user, a container engine. */
+/** Faults that need root and mounts: a bad share, another full disk, another user, an engine. */
 
 let verda: Verda
 const mounts: string[] = []
@@ -59,12 +59,12 @@ describe.each(['tmpfs', 'ext4'] as const)('a share on %s', (kind) => {
     expect((await verda.cron(['--quiet'], { env: mounted })).code).toBe(0)
     const before = verda.read('config/ufw-2026-11-24.tar.gz')
     verda.write('etc/ufw/large', randomBytes(kind === 'ext4' ? 16_000_000 : 6_000_000))
-    verda.write(env, 'PASSWORD=new\n')
+    verda.write(env, 'PASSWORD=a new one, no shorter than before\n')
     const run = await verda.cron(['--json'], { env: mounted })
     expect(run.code).toBe(1)
     const report = reportOf(run)
     expect(itemOf(report, 'ufw').reason).toMatch(
-      /^sfs: config\/ufw-2026-11-24.tar.gz: no room left: free some, or make the store larger \(ENOSPC\)$/,
+      /^sfs: config\/ufw-2026-11-24.tar.gz: no space left: free some, or enlarge the store \(ENOSPC\)$/,
     )
     expect(itemOf(report, 'env').status, 'law 7').toBe('stored')
     expect(verda.read('config/ufw-2026-11-24.tar.gz').equals(before)).toBe(true)
@@ -82,7 +82,7 @@ describe.each(['tmpfs', 'ext4'] as const)('a share on %s', (kind) => {
     for (const file of [env, 'etc/ufw/user.rules']) verda.write(file, randomBytes(30_000))
     const run = await verda.cron(['--only', 'env,ufw'], { env: mounted })
     expect(run.code).toBe(1)
-    expect(run.stdout).toMatch(/FAILED ufw -> sfs: .*(no room|No space left on device)/)
+    expect(run.stdout).toMatch(/FAILED ufw -> sfs: .*(not enough space|[Nn]o space left)/)
     expect(last(run)).toMatch(/FAILED backup-cron: .*2 failed \(ufw, env\)/)
     expect(verda.names()).toEqual(before)
     rmSync(path.join(verda.sfs, 'filler'))
@@ -199,7 +199,7 @@ test('law 5: as another user than root, a source that may not be read fails its 
   )
   expect(run.status, run.stderr).toBe(1)
   expect(run.stdout).toMatch(
-    /FAILED tailscale -> sfs: \/var\/lib\/tailscale could not be read whole on verda: .*tailscaled.state: Cannot open: Permission denied/,
+    /FAILED tailscale -> sfs: .*; \/var\/lib\/tailscale\/tailscaled.state cannot be read and is in no backup/,
   )
   expect(run.stdout).toMatch(/stored env -> sfs/)
   expect(run.stdout).toMatch(/stored ufw -> sfs/)
@@ -249,7 +249,7 @@ describe.runIf(spawnSync('sh', ['-c', 'command -v podman']).status === 0)('image
 
     const archive = path.join(verda.cache, 'comfyume-worker-2026-11-24.tar.gz')
     sh(engine, 'rmi', '--force', 'localhost/comfyume-worker:v1')
-    // Not `load -i`: podman does not take every compressed archive that it takes uncompressed.
+    // Not `load -i`: podman refuses some compressed archives that it accepts uncompressed.
     execFileSync('sh', ['-c', 'gunzip -c "$1" | "$2" load', 'load', archive, engine], { stdio: 'pipe' })
     const again = reportOf(await verda.cron(['--json', '--only', 'comfyume-worker'], { env: settings }))
     expect(

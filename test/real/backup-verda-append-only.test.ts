@@ -11,7 +11,7 @@ import {
   type TwoMachines,
 } from './two-machines.ts'
 
-// R2 and Hetzner are two different servers, each with a key to which the server itself forbids every deletion.
+// Two different servers stand in for R2 and Hetzner, each with a key that the server denies all deletions.
 let servers: { name: string; server: RealS3; owner: ReturnType<typeof ownerOf> }[]
 let machines: TwoMachines
 let env: Record<string, string>
@@ -90,7 +90,7 @@ test('four days of both commands with keys that cannot delete: all done, and wha
     writeOnMello('home/dev/comfyume-v1/nginx/.htpasswd', `user001:$apr1$${day}\n`)
     if (day === 22) verda.write('mnt/sfs/models/vae/new.safetensors', randomBytes(100_000))
     machines.settle()
-    // The name of the day is taken for the homes: the new content takes that of the hour, then of the minute.
+    // The day's name for the homes is taken: new content gets the hour's name, then the minute's.
     await stepped('backup-verda', ['--only', 'config,scripts', '--to', 'r2'], at(14), 'home-dev stored')
     verda.write('root/late.txt', `late on ${day}\n`)
     machines.settle()

@@ -44,7 +44,7 @@ beforeAll(async () => {
     CONTAINER_ENGINE: verdas.command,
     CONTAINER_IMAGES: images.filter((image) => !image.startsWith('comfyume-admin')).join(','),
   }
-  // The admin panel is not listed: its reference is that of the container of its name.
+  // The admin panel is not in the list: its reference comes from the container of that name.
   verdas.run('tag', references['comfyume-admin'], 'localhost/workshop/comfyume-admin:v7')
   verdas.run('untag', references['comfyume-admin'], references['comfyume-admin'])
   verdas.run('create', '--name', 'comfyume-admin', 'localhost/workshop/comfyume-admin:v7', '/app')

@@ -54,7 +54,7 @@ test(`killed at ${kills} random moments, a run completes each time after; no arc
     verda.write(`mnt/sfs/models/loras/${round}.safetensors`, randomBytes(20_000_000))
     settle()
   }
-  // The first run stores everything; the second is like those that are going to be killed.
+  // The first run stores everything; the second is like the runs to be killed.
   let [duration, bytes] = [0, 0]
   for (const minute of [0, 30]) {
     change(minute)
@@ -70,13 +70,13 @@ test(`killed at ${kills} random moments, a run completes each time after; no arc
   for (let round = 1; round <= kills; round++) {
     change(round)
     const running = start('backup-verda', args, at(round))
-    // By the clock and by what was sent in turns: a busy machine makes the clock miss, and small items send little.
+    // By time and by bytes sent in turns: a busy machine upsets the time, and small items send little.
     const part = random()
     const moment = round % 2 ? proxy.sentMore(part * bytes) : sleep(part * duration)
     await Promise.race([moment, running.ended])
     await running.kill()
     const { code } = await running.ended
-    // What ran on Verda for it ends by itself.
+    // Its processes on Verda end by themselves.
     await expect.poll(() => processesOf(verda.root), { timeout: 20_000 }).toEqual([])
     const after = await run('backup-verda', args, at(round, 30))
     expect(after.code, `round ${round}, killed at ${part}: ${after.log}`).toBe(0)
@@ -103,7 +103,7 @@ test(`killed at ${kills} random moments, a run completes each time after; no arc
   expect(breachesIn(await server.log(), bucketNames.length)).toEqual([])
 })
 
-/** A number from 0 to 1 at each call, always the same ones for a seed (mulberry32). */
+/** Pseudo-random numbers from 0 to 1; the same seed gives the same ones (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed
   return () => {

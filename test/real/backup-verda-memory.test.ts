@@ -6,7 +6,7 @@ import { type RealS3, realS3Servers } from '../servers/real-s3.ts'
 import { startTcpProxy, type TcpProxy } from '../servers/tcp-proxy.ts'
 import { bucketNames, buildTwoMachines, storeSettings, type TwoMachines } from './two-machines.ts'
 
-/** `STREAM_GB=20` takes three times as much room in the temporary folder. */
+/** `STREAM_GB=20` needs three times that space in the temporary folder. */
 const gigabytes = Number(process.env.STREAM_GB ?? 4)
 
 let server: RealS3
@@ -30,7 +30,7 @@ test(`an archive of ${gigabytes} GB from Verda to Mello and R2 in one pass takes
 }, async () => {
   const file = path.join(machines.verda.root, 'home/dev/large.bin')
   mkdirSync(path.dirname(file), { recursive: true })
-  // Nothing that a compressor could make smaller.
+  // Incompressible data.
   const random =
     'openssl enc -aes-128-ctr -nosalt -K "$1" -iv "$1" -in /dev/zero 2>/dev/null | head -c "$2" >"$3"'
   execFileSync('bash', [
@@ -73,7 +73,7 @@ test(`an archive of ${gigabytes} GB from Verda to Mello and R2 in one pass takes
   expect(peak).toBeLessThan(300)
 })
 
-/** In MB: what a process has in memory, and the most that it ever had, as the kernel counted it. */
+/** In MB: a process's memory now, and its peak as the kernel counted it. */
 function memoryOf(pid: number): { now: number; highest: number } {
   const status = readStatus(pid)
   const megabytes = (name: string) =>

@@ -50,9 +50,12 @@ test("Mello's disk is full: R2 gets everything, the run says so; with room again
   const full = await machines.run('backup-verda', args, settings)
   expect(full.code, full.log).toBe(1)
   const { mello, r2 } = full.item('home-dev').stores
-  expect(mello).toMatchObject({ status: 'failed', error: expect.stringContaining('no room left: free some') })
+  expect(mello).toMatchObject({
+    status: 'failed',
+    error: expect.stringContaining('no space left: free some'),
+  })
   expect(r2?.status).toBe('stored')
-  expect(full.log).toMatch(/^NOT SAFE TO SHUT DOWN: .*home-dev failed \(mello\)/m)
+  expect(full.log).toMatch(/Z FAILED backup-verda: .*, 1 failed in mello \(home-dev\)/)
   expect(full.item('root-home').stores, 'what is small enough').toMatchObject({
     mello: { status: 'stored' },
     r2: { status: 'stored' },
@@ -89,8 +92,8 @@ test('R2 is down: Mello gets everything; back again, an unchanged run gives R2 i
     })
     expect(stores.mello?.status).toBe('stored')
   }
-  expect(down.log).toContain('NOT SAFE TO SHUT DOWN')
-  // Ten patient tries, then one for each other item and for the run's report: Mello's copies do not wait for minutes.
+  expect(down.log).toContain('FAILED backup-verda: ')
+  // Ten patient tries, then one per other item and one for the report: Mello's copies do not wait.
   expect(proxy.connections() - before).toBe(14)
   proxy.hangUp(false)
   const held = await owner.list(cache)

@@ -43,7 +43,7 @@ test.each(
     )
     const env = { ...storeSettings('R2', server, proxy.port), TOOLKIT_DIR: '/opt/racing' }
 
-    // Two places of their own, so that no lock of this machine keeps the runs apart; each reads other files.
+    // Separate places and server names, so no lock separates the runs; each reads different files.
     const contents = ['one', 'other'].map((side) => {
       const content = randomBytes(bytes)
       for (const [file, text] of [
@@ -55,12 +55,13 @@ test.each(
     })
     machines.settle()
     const names = ['scripts-2026-11-24.tar.gz', 'scripts-2026-11-24-10.tar.gz']
-    // Both have looked and found the name free before either gives it its content.
+    // Both have found the name free before either writes to it.
     proxy.meet(`${request} /${cache}/${names[0]}${query}`, 2)
     const runs = await Promise.all(
       ['one', 'other'].map((side) =>
         machines.run('backup-verda', ['--only', 'scripts'], {
           ...env,
+          R2_ENDPOINT: `http://${side === 'one' ? '127.0.0.1' : 'localhost'}:${proxy.port}`,
           VERDA_ROOT: `${machines.verda.root}/${side}`,
           MELLO_BACKUPS: machines.home(`${name}-${bytes}-${side}`),
         }),

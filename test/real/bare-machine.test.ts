@@ -222,7 +222,7 @@ test('when the test itself is killed, no process and no mount of its machine is 
 })
 
 test("it can change neither this machine's clock nor its kernel nor its network", async () => {
-  // To the time that it is: were it allowed, nothing would be lost.
+  // Sets the current time, so it does no harm if it is allowed.
   expect((await machine.run('date -s now')).stderr).toContain('Operation not permitted')
   expect((await machine.run('echo 1 >/proc/sys/vm/drop_caches')).stderr).toContain('Read-only file system')
   const links = readFileSync('/proc/net/dev', 'utf8').split('\n').length
@@ -272,7 +272,7 @@ test('a question can be asked on a terminal', async () => {
   )
 })
 
-/** Every mount of that machine, or in its folder, that any process here has. */
+/** Every mount of that machine, or in its folder, seen by any process here. */
 function mountsBelow(folder: string): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

@@ -12,7 +12,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { RealRequest, RealS3 } from '../servers/real-s3.ts'
 
-/** What a server says of an object. */
+/** What a server reports of an object. */
 export interface Held {
   etag: string
   bytes: number
@@ -20,7 +20,7 @@ export interface Held {
   modified: string
 }
 
-/** The buckets of a server as its owner sees them, without any code of ours between. */
+/** A server's buckets as its owner sees them, without the code under test. */
 export function ownerOf(server: RealS3) {
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true'
   const { endpoint, region, root } = server
@@ -54,7 +54,7 @@ export function ownerOf(server: RealS3) {
       await pipeline(await open(bucket, key), hash)
       return hash.digest('hex')
     },
-    /** All objects of a bucket as files below a folder. */
+    /** Saves all objects of a bucket as files below a folder. */
     async download(bucket: string, folder: string): Promise<void> {
       for (const key of (await this.list(bucket)).keys()) {
         const file = path.join(folder, key)
@@ -66,12 +66,12 @@ export function ownerOf(server: RealS3) {
   }
 }
 
-/** What the server's own log shows of an append-only store that was none: deletions of any kind, and keys that got content twice. */
+/** Breaches of append-only in the server's own log: deletions of any kind, and keys written twice. */
 export function breachesIn(log: readonly RealRequest[], bucketCount: number): string[] {
   const taken = log.filter(({ operation }) => /delete|abort|remove|copy|rename/i.test(operation))
   const counts = new Map<string, number>()
   for (const { key } of log.filter(isCommit)) counts.set(key, (counts.get(key) ?? 0) + 1)
-  // The log does not tell the bucket; the one key that is in each of them is that of the probe.
+  // The log does not name the bucket. Only the probe's key is in every bucket.
   const most = (key: string) => (key.endsWith('conditional-write-probe') ? bucketCount : 1)
   const twice = [...counts].filter(([key, count]) => count > most(key))
   return [
@@ -80,7 +80,7 @@ export function breachesIn(log: readonly RealRequest[], bucketCount: number): st
   ]
 }
 
-/** What gave a key its content. */
+/** Whether the request gave a key its content. */
 export function isCommit({ operation, status }: RealRequest): boolean {
   return /^(PutObject|CompleteMultipartUpload)$/.test(operation) && status === 200
 }

@@ -6,7 +6,7 @@ import { afterAll, expect, it } from 'vitest'
 import { kinds } from '../faults/kinds.ts'
 import type { Result } from '../faults/round.ts'
 
-/** A slice of the fault campaign (`npm run faults`) that is the same each time: some faults of every kind but the one that takes minutes. */
+/** A fixed slice of the fault campaign (`npm run faults`): every kind but the one that takes minutes. */
 
 const folder = mkdtempSync(path.join(tmpdir(), 'faults-slice-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -39,7 +39,7 @@ it('no fault of any kind loses a backup, or passes off what is none', { timeout:
   expect(said).not.toContain('left out')
   const results = JSON.parse(readFileSync(json, 'utf8')) as Result[]
   expect([...new Set(results.map(({ kind }) => kind))].sort()).toEqual([...chosen].sort())
-  // Faults that came too late break nothing, and show nothing.
+  // Faults that come too late break nothing and prove nothing.
   expect(results.filter(({ ending }) => ending !== 'too late').length).toBeGreaterThan(55)
 })
 
@@ -53,7 +53,7 @@ it('a wrong flag is an error that says what can be', () => {
       return [status, stderr.toString()]
     }
   }
-  expect(wrong('--kind', 'earthquake')).toEqual([2, expect.stringContaining('there is no kind earthquake')])
+  expect(wrong('--kind', 'earthquake')).toEqual([2, expect.stringContaining('earthquake: not known here')])
   expect(wrong('--runs', 'many')).toEqual([2, expect.stringContaining('--runs takes a whole number')])
   expect(wrong('--help')).toEqual([0, ''])
 })

@@ -1,19 +1,19 @@
 import { toolkitFolder } from './toolkit.ts'
 
-/** What a Verda that runs is made of, beside the files that it shares with the demo's: scripts for a bare machine. */
+/** The content of a running Verda besides the files it shares with the demo's: scripts for a bare machine. */
 
 export const address = '100.89.38.43'
-/** As the README has it in its first command. */
+/** As in the README's first command. */
 export const shareAddress = 'nfs.fin-01.datacrunch.io:/SFS-prod'
 
-/** What the README asks to be written down before the day of a restore. */
+/** What the README asks to write down before the day of a restore. */
 export const toolkitSettings = `
 SFS_PROD=${shareAddress}
 PROJECT_REPO=/srv/git/project
 CREDENTIALS_REPO=/srv/git/credentials
 `
 
-/** What files can have that an archive may lose, and what a home is full of. */
+/** File properties that an archive may lose, and the usual content of a home. */
 export const homes = `
 set -e
 chown -R -h dev:dev /home/dev
@@ -48,7 +48,7 @@ mkdir -p live/workshop
 ln -s ../../archive/workshop/privkey1.pem live/workshop/privkey.pem
 `
 
-/** Real ones, where the image has them. */
+/** Real services, if the image has them. */
 export const services = `
 set -e
 rm /etc/ssh/ssh_host_*
@@ -74,7 +74,7 @@ filter = apache-auth
 logpath = /home/dev/comfyume-v1/logs/access.log
 end
 systemctl enable --now fail2ban
-for rule in 22/tcp 41641/udp 80/tcp 443/tcp 'from 100.64.0.0/10 to any port 8188'; do ufw allow $rule; done
+for rule in 'from 100.64.0.0/10 to any port 22' 443/tcp 'from 100.64.0.0/10 to any port 8188'; do ufw allow $rule; done
 ufw --force enable
 fail2ban-client status | grep -q sshd
 tailscale ip -4 | grep -qx ${address}

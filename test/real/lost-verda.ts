@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { Stock } from '../../lib/demo/stock.ts'
-import { buildVerda, leftOut, usersData } from '../../lib/demo/verda.ts'
+import type { Stock } from '../../demo/stock.ts'
+import { buildVerda, leftOut, usersData } from '../../demo/verda.ts'
 import { buckets } from '../../lib/inventory.ts'
 import { type BareMachine, bareMachine } from '../servers/bare-machine.ts'
 import { type Keys, type RealS3, realS3Servers } from '../servers/real-s3.ts'
@@ -17,7 +17,7 @@ export const images = ['frontend', 'worker', 'queue-manager', 'nginx', 'admin'].
 )
 export const models = ['checkpoints/base.safetensors', 'loras/style.safetensors', 'vae/own.safetensors']
 
-/** All that a restore brings back onto the machine itself, but for the toolkit that runs it. */
+/** Everything that a restore brings back to the machine, except the toolkit that runs it. */
 export const restoredPaths = [
   '/var/lib/tailscale',
   '/etc/ssh',
@@ -33,8 +33,8 @@ export const restoredPaths = [
 export type LostVerda = Awaited<ReturnType<typeof lostVerda>>
 
 /**
- * A Verda that ran, made its backups with the toolkit's own commands, and is gone. What it left: the share, Mello's folder, the repositories
- * and, when asked for, the buckets of a real S3 server. Needs root.
+ * A Verda that ran, backed itself up with the toolkit's commands, and is gone. It left the share, Mello's
+ * folder, the repositories and, if asked, the buckets of a real S3 server. Needs root.
  */
 export async function lostVerda({ away = false } = {}) {
   const folder = mkdtempSync(path.join(tmpdir(), 'lost-verda-'))
@@ -68,12 +68,12 @@ function world(folder: string, s3: RealS3 | undefined) {
   const share = path.join(folder, 'sfs')
   return {
     folder,
-    /** The share as it lies on its server. */
+    /** The share's folder on its server. */
     share,
     cache: path.join(share, 'cache'),
     mello: path.join(folder, 'mello/backups'),
     s3: s3 as RealS3,
-    /** A rented one, with docker; the share is granted to it, or a copy of it that may be spoiled. */
+    /** A rented machine with docker and access to the share, or to a copy that a test may damage. */
     async newMachine({ granted = share as string | false, installed = ['docker.io', 'nfs-common'] } = {}) {
       const machine = await bareMachine()
       machines.push(machine)
@@ -82,7 +82,7 @@ function world(folder: string, s3: RealS3 | undefined) {
       machine.mount(path.join(folder, 'git'), '/srv/git')
       return machine
     },
-    /** A copy of the share, of its own. */
+    /** A separate copy of the share. */
     copyOfShare(): string {
       const copy = mkdtempSync(path.join(folder, 'share-'))
       cpSync(share, copy, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true })
@@ -96,7 +96,7 @@ function world(folder: string, s3: RealS3 | undefined) {
   }
 }
 
-/** Verda as it ran; returns what there was of it to be backed up. */
+/** Sets up a running Verda; returns its stock before the backup. */
 async function setUp(verda: BareMachine, folder: string): Promise<Stock> {
   await verda.addShims({ installed: ['docker.io', 'nfs-common'] })
   verda.mount(path.join(folder, 'sfs'), '/mnt/sfs')
@@ -104,7 +104,7 @@ async function setUp(verda: BareMachine, folder: string): Promise<Stock> {
   verda.mount(path.join(folder, 'git'), '/srv/git')
   const files = path.join(folder, 'verda')
   await buildVerda(files)
-  // These are real here.
+  // Real ones replace these.
   for (const name of ['etc/ssh', 'etc/fail2ban', 'etc/ufw', 'var/lib/tailscale', 'opt'])
     rmSync(path.join(files, name), { recursive: true })
   layToolkit(path.join(files, toolkitFolder))
@@ -119,7 +119,7 @@ async function setUp(verda: BareMachine, folder: string): Promise<Stock> {
   return stockOf(verda, restoredPaths, { whole: leftOut })
 }
 
-/** Every item into every store, as cron and the two scripts by hand do it. */
+/** Stores every item in every store, as cron and the two manual scripts do. */
 async function backUp(verda: BareMachine, s3: RealS3 | undefined): Promise<void> {
   const toolkit = async (command: string, env: Record<string, string> = {}) => {
     const said = await verda.do(
@@ -142,7 +142,7 @@ async function backUp(verda: BareMachine, s3: RealS3 | undefined): Promise<void>
   await toolkit('backup-mello.ts', env)
 }
 
-/** The settings with which the toolkit reaches the server. */
+/** Settings that reach this server. */
 export function accessTo({ endpoint }: RealS3, keys: Keys): Record<string, string> {
   return {
     R2_ENDPOINT: endpoint,

@@ -140,8 +140,8 @@ test('docker loads what docker saved, and refuses what is cut short or no image'
   const image = saveImage('comfyume-worker:v2')
   const load = (content: Buffer) => machine.run('docker load', { input: content })
   expect(await load(image)).toMatchObject({ code: 0, stdout: 'Loaded image: comfyume-worker:v2\n' })
-  const inspect = `docker image inspect --format '{{.Id}}{{println}}{{join .RepoTags " "}}{{println}}{{.Size}}' comfyume-worker:v2`
-  expect(await machine.do(inspect)).toMatch(/^sha256:[0-9a-f]{64}\ncomfyume-worker:v2\n\d+\n$/)
+  const inspect = `docker image inspect --format '{{.Id}}{{println}}{{range .RepoTags}}{{.}} {{end}}{{println}}{{.Size}}' comfyume-worker:v2`
+  expect(await machine.do(inspect)).toMatch(/^sha256:[0-9a-f]{64}\ncomfyume-worker:v2 \n\d+\n$/)
   await machine.do('docker save comfyume-worker:v2 >/root/saved.tar')
   expect(readFileSync(machine.path('/root/saved.tar')).equals(image)).toBe(true)
   expect(await machine.run('docker image inspect comfyume-admin')).toMatchObject({

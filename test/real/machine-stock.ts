@@ -1,9 +1,9 @@
-import type { Exceptions, Stock } from '../../lib/demo/stock.ts'
+import type { Exceptions, Stock } from '../../demo/stock.ts'
 import type { BareMachine } from '../servers/bare-machine.ts'
 
 /**
- * Takes stock of what lies below some paths of a machine, by Python and not by code of ours: content, mode, owner, time to the nanosecond, links, hard
- * links, holes, and all extended attributes, ACLs and capabilities among them.
+ * Lists everything below some paths of a machine, in Python instead of our code: content, mode, owner, time
+ * in nanoseconds, links, hard links, holes, and extended attributes with ACLs and capabilities.
  */
 export async function stockOf(
   machine: BareMachine,

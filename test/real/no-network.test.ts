@@ -5,7 +5,7 @@ import { buildVerda, type Verda } from '../scripts/verda.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 
-/** A network namespace in which there is not even a loopback. */
+/** A network namespace without even a loopback device. */
 let verda: Verda
 beforeAll(() => {
   verda = buildVerda()

@@ -8,7 +8,7 @@ import { filesCapture } from '../../lib/capture/files.ts'
 import { sshHost } from '../../lib/hosts/ssh.ts'
 import { freePort, type Sshd, startSshd } from '../servers/sshd.ts'
 
-/** A far end that offers every way back that ssh knows, has a second host key to give away, and an environment that somebody has filled. */
+/** A far end that offers every way back in ssh, a second host key, and a prepared environment. */
 let sshd: Sshd
 let folder: string
 let agent: { socket: string; stop(): void }
@@ -42,7 +42,7 @@ async function startAgent(socket: string) {
   return { socket, stop: () => void child.kill() }
 }
 
-/** What somebody who wants to have it comfortable may have in ~/.ssh/config. */
+/** Settings that people put into ~/.ssh/config for comfort. */
 const comfortable = (port: number) => `
 Host *
   IdentityAgent ${agent.socket}
@@ -56,7 +56,7 @@ Host *
   UpdateHostKeys yes
 `
 
-/** Prints what leads back to where the connection comes from. The name of an agent's socket alone, which the fixture sends along, is no way. */
+/** Prints the ways back to the client. The name of an agent's socket alone is no way back. */
 const waysBack = (port: number) => `
 case "$SSH_AUTH_SOCK" in /tmp/ssh-*) echo 'agent forwarded' ;; *) echo 'no agent' ;; esac
 echo "display $DISPLAY"
@@ -86,7 +86,7 @@ test('from Verda there is no way back to Mello, whatever ~/.ssh/config says', as
   expect(existsSync(path.join(folder, 'local-command'))).toBe(false)
   expect(readFileSync(path.join(sshd.folder, 'known_hosts'), 'utf8')).toBe(known)
 
-  // The same configuration without us: so the test above can fail.
+  // The same configuration without our options, so that the test above can fail.
   const config = sshd.config(comfortable(plain).replace('Tunnel yes', 'Tunnel no'))
   const said = execFileSync(
     'ssh',
@@ -122,7 +122,7 @@ test.each([
   const host = sshHost({ name: 'verda', root: '/', destination: 'root', configFile })
   onTestFinished(() => host.close())
   await expect(host.run('true', [])).rejects.toThrow(
-    /its host key is not known here, and is never taken unseen/,
+    /its host key is not known here, and none is accepted unseen/,
   )
 })
 
@@ -141,7 +141,7 @@ test('what Verda has in its environment leaves nothing out of an archive, and ru
       .split('\n')
       .map((name) => path.basename(name)),
   ).toEqual(['source', 'a', 'b'])
-  // The login shell is Verda's own; what it starts for us is not.
+  // Only the login shell sources Verda's files; what it starts for us does not.
   rmSync(path.join(folder, 'planted'), { force: true })
   await host.run('true', [])
   expect(existsSync(path.join(folder, 'planted'))).toBe(false)

@@ -6,19 +6,20 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { end } from '../servers/child.ts'
 
-/** The files of this machine, and nothing that is done to them stays: what a restore to `/` writes. */
+/** This machine's files, where no change stays: the target of a restore to `/`. */
 export interface OwnRoot {
-  /** A path of it as this process reaches it. */
+  /** The path of one of its files for this process. */
   at(file: string): string
-  /** What comes before a command that is to run in it. */
+  /** The prefix of a command that runs in it. */
   inside: readonly string[]
-  /** What was written in it is gone then. Processes that were started in it are not ended. */
+  /** Discards all writes. Processes started in it keep running. */
   close(): Promise<void>
 }
 
 /**
- * A mount namespace in which `/` is a copy-on-write view of this machine's files, with empty homes and an empty /run. Processes, network and /tmp are
- * this machine's. One process holds it, which ends when this one does: nothing can stay mounted. Needs root.
+ * A mount namespace where `/` is a copy-on-write view of this machine's files, with empty homes and /run. It
+ * shares processes, network and /tmp. One process holds it and ends with this one, so nothing stays mounted.
+ * Needs root.
  */
 export async function openOwnRoot(): Promise<OwnRoot> {
   const folder = mkdtempSync(path.join(tmpdir(), 'own-root-'))
@@ -45,7 +46,7 @@ async function ready(holder: ChildProcess): Promise<void> {
   if (holder.exitCode !== null) throw new Error('a root of its own could not be mounted: that takes root')
 }
 
-/** Argument: an empty folder. /tmp is no copy, because its pipes and sockets would be other ones. */
+/** Argument: an empty folder. /tmp is no copy, because pipes and sockets would then differ. */
 const script = `
 set -e
 mount -t tmpfs -o mode=755 tmpfs "$1"

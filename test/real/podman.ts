@@ -3,16 +3,16 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
-/** A podman with storage of its own. */
+/** A podman with its own storage. */
 export interface Engine {
-  /** The path of a script that is it. */
+  /** The path of a script that runs it. */
   command: string
   run(...args: string[]): string
   /** Every image as `reference id`, sorted. */
   images(): string[]
 }
 
-/** `before`: lines of sh that run before each of its commands. */
+/** `before`: lines of sh to run before each of its commands. */
 export function podman(storage: string, before = ''): Engine {
   mkdirSync(storage)
   const command = path.join(storage, 'engine')
@@ -31,7 +31,7 @@ export function podman(storage: string, before = ''): Engine {
   }
 }
 
-/** An image of one layer with random content, more than is held in memory on its way, which is laid out in `folder` first. */
+/** An image with one layer of random content, larger than all buffers; `folder` holds the files. */
 export function importImage(engine: Engine, folder: string, reference: string): void {
   const files = mkdtempSync(path.join(folder, 'files-'))
   writeFileSync(path.join(files, 'app'), randomBytes(12_000_000), { mode: 0o755 })

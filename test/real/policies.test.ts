@@ -21,7 +21,7 @@ import { policies } from '../security-page.ts'
 import { type Keys, type RealS3, realS3Servers } from '../servers/real-s3.ts'
 import { bucketNames } from './two-machines.ts'
 
-/** The two policies as SECURITY.md prints them, on buckets that were made with object lock, and somebody who has stolen the keys. */
+/** The two policies from SECURITY.md, on buckets with object lock, against an attacker with stolen keys. */
 let server: RealS3
 let workshop: Workshop
 let owner: S3Client
@@ -76,8 +76,8 @@ describe('the key that writes', () => {
       await backupVerda(['--only', 'config,models,comfyume-admin', '--to', 'r2', '--json'], writing),
       await backupMello(['--only', 'user-data', '--json'], writing),
     ]
-    // The same day again, with other content: the name of the hour.
-    verda.write('home/dev/comfyume-v1/.env', 'PASSWORD=new\n', 0o600)
+    // The same day again with other content: it gets the hour's name.
+    verda.write('home/dev/comfyume-v1/.env', 'PASSWORD=a new one, no shorter than before\n', 0o600)
     runs.push(await backupVerda(['--only', 'env', '--to', 'r2'], writing))
     expect(runs.map(({ code, stdout, stderr }) => (code === 0 ? 0 : stdout + stderr))).toEqual([0, 0, 0])
     const doctor = await verda.script('doctor', ['--on', 'mello', '--only', 'stores'], { env: writing })

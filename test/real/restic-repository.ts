@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 
-/** What restic says of one host's snapshots: the times that a policy keeps and removes, and why. */
+/** restic's decision on one host's snapshots: the times that a policy keeps and removes, and why. */
 export interface ResticSelection {
   host: string
   keep: { time: Date; reasons: string[] }[]
@@ -14,24 +14,19 @@ export interface ResticSelection {
 export interface ResticRepository {
   /** Such as `0.18.0`. */
   version: string
-  /** How many snapshots restic itself finds. */
+  /** The number of snapshots that restic finds. */
   count(): Promise<number>
-  /** Adds snapshots of these times, as if made on that host. */
+  /** Adds snapshots at these times, as if made on that host. */
   add(host: string, times: readonly Date[]): Promise<void>
-  /**
-   * `restic forget --dry-run` with these flags, for every host by itself. Hosts without snapshots are absent.
-   */
+  /** `restic forget --dry-run` with these flags, per host. Leaves out hosts without snapshots. */
   forget(flags: string[]): Promise<ResticSelection[]>
   [Symbol.asyncDispose](): Promise<void>
 }
 
 /**
- * A new repository, made by the real restic, with one snapshot of host `real` at `time`, made by `restic
- * backup`.
- *
- * `add` writes snapshot files itself, because `restic backup` takes half a second for each: the real snapshot
- * with another time and host, sealed with the repository's key as its documentation says (References, "Keys,
- * Encryption and MAC"). restic checks the seal and the name of each one when it reads them.
+ * A new repository by the real restic, with one snapshot of host `real` at `time`. `restic backup` takes half
+ * a second, so `add` writes snapshot files itself, sealed as restic documents (References, "Keys, Encryption
+ * and MAC"). restic checks each seal and name.
  */
 export async function resticRepository(time: Date): Promise<ResticRepository> {
   const folder = await mkdtemp(join(tmpdir(), 'restic-'))
@@ -89,9 +84,7 @@ interface MasterKey {
   mac: { k: string; r: string }
 }
 
-/**
- * A random initialisation vector, the content under AES-256 in counter mode, and a Poly1305-AES code of that.
- */
+/** A random initialisation vector, the content under AES-256-CTR, and its Poly1305-AES code. */
 function seal(key: MasterKey, content: Buffer): Buffer {
   const iv = randomBytes(16)
   const hidden = createCipheriv('aes-256-ctr', Buffer.from(key.encrypt, 'base64'), iv).update(content)
@@ -99,7 +92,7 @@ function seal(key: MasterKey, content: Buffer): Buffer {
   return Buffer.concat([iv, hidden, poly1305(hidden, Buffer.from(key.mac.r, 'base64'), nonce)])
 }
 
-/** RFC 8439, 2.5, with `r` and `s` given apart. */
+/** RFC 8439, 2.5, with `r` and `s` separate. */
 function poly1305(message: Buffer, r: Buffer, s: Buffer): Buffer {
   const prime = 2n ** 130n - 5n
   const factor = numberOf(r) & 0x0ffffffc0ffffffc0ffffffc0fffffffn

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { BareMachine } from '../servers/bare-machine.ts'
 import { type LostVerda, lostVerda } from './lost-verda.ts'
-import { mountShare, restore, restoreAll, unpackToolkit, whatIsWrong } from './restore-bare.ts'
+import { backUp, mountShare, restore, restoreAll, unpackToolkit, whatIsWrong } from './restore-bare.ts'
 
 let world: LostVerda
 beforeAll(async () => {
@@ -15,7 +15,7 @@ afterAll(() => world?.dispose())
 const marker = '/var/lib/comfyume-backup/restoring'
 const command = `${restoreAll} --yes`
 
-/** A rented machine that is not quite empty: what is different on it has to make room, and must not be lost. */
+/** A rented machine that is not empty: whatever differs is moved aside, and must not be lost. */
 async function begun(): Promise<BareMachine> {
   const machine = await world.newMachine()
   await machine.do(`
@@ -29,7 +29,7 @@ async function begun(): Promise<BareMachine> {
   return machine
 }
 
-/** All is back, and what had to make room lies aside, whichever of the runs it was. */
+/** Everything is back, and whatever was moved aside is kept, in whichever run. */
 async function expectWhole(machine: BareMachine): Promise<void> {
   for (const file of [
     '/home/dev/.zsh_history',
@@ -46,7 +46,7 @@ async function expectWhole(machine: BareMachine): Promise<void> {
   expect(wrong.filter((line) => !line.startsWith('"/root/.ssh/authorized_keys"'))).toEqual([])
 }
 
-/** The power goes as soon as the run has said this. Nothing may be backed up of what it leaves. */
+/** Cuts the power once the run prints this text. No backup may be made of the result. */
 async function cutAt(machine: BareMachine, text: string): Promise<void> {
   const run = machine.start(command)
   await run.said(text)
@@ -73,7 +73,7 @@ describe('cut at the beginning of each step in turn, on one machine', () => {
   test('backups say why they make none', async () => {
     await machine.do(mountShare)
     const before = readdirSync(path.join(world.cache, 'config'))
-    const { code, stdout, stderr } = await machine.run(restore('').replace('restore.ts', 'backup-cron.ts'))
+    const { code, stdout, stderr } = await machine.run(backUp())
     expect(code).toBe(1)
     expect(stdout + stderr).toMatch(/restore/)
     expect(readdirSync(path.join(world.cache, 'config'))).toEqual(before)
@@ -106,7 +106,7 @@ describe('cut while files are unpacked, moved and loaded', () => {
       await sleep(within + Math.random() * 200)
       await run.kill()
       cuts += 1
-      // No file of the system is half written: what is there is what was, or what comes.
+      // No system file is half-written: each is either the old or the new one.
       const state = '/var/lib/tailscale/tailscaled.state'
       if (machine.exists(state)) expect(machine.read(state)).toContain('of Verda')
     }

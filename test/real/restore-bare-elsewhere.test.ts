@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { usersData } from '../../lib/demo/verda.ts'
+import { usersData } from '../../demo/verda.ts'
 import { buckets } from '../../lib/inventory.ts'
 import type { BareMachine } from '../servers/bare-machine.ts'
 import { breachesIn, ownerOf } from './buckets.ts'
@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => world?.dispose())
 
-/** What the operator adds to the toolkit's settings. The key may read, and nothing else. */
+/** Adds the operator's settings for R2, with a read-only key. */
 function withKeyOfR2(machine: BareMachine): void {
   const settings = Object.entries(accessTo(world.s3, world.s3.readOnly as never))
   machine.write(
@@ -118,7 +118,7 @@ describe('from a share whose newest archives are bad, each in another way, and R
     writeFileSync(file('env'), '')
     writeFileSync(`${file('ufw')}.sha256`, 'nonsense\n')
     writeFileSync(file('root-home'), readFileSync(file('ssl')))
-    // As long as the right one, with a record that was made for it: what lies in it is another item's.
+    // The right size and a record that fits, but the content is another item's.
     writeFileSync(file('nginx'), readFileSync(file('fail2ban')))
     writeFileSync(
       `${file('nginx')}.sha256`,
@@ -144,23 +144,23 @@ describe('from a share whose newest archives are bad, each in another way, and R
   test.each([
     ['home-dev', 'it is not what its record says'],
     ['comfyume-worker', 'it is not what its record says'],
-    ['nginx', 'it holds etc/fail2ban.*, which is no part of nginx here'],
+    ['nginx', 'it holds etc/fail2ban.*, which does not belong to nginx here'],
   ])('what is found out on the way about %s is said: %s', (item, reason) => {
-    expect(printed).toMatch(new RegExp(`Z note ${item}: \\S+ in sfs is passed over: ${reason}`))
+    expect(printed).toMatch(new RegExp(`Z note ${item}: \\S+ in sfs is skipped: ${reason}`))
   })
 
   test('what is seen before the start is in the plan, and tells of the copy that is taken', () => {
     const [plan = ''] = printed.split('Steps:')
     for (const item of ['tailscale', 'env', 'ufw', 'root-home'])
       expect(plan).toMatch(new RegExp(`^ {2}${item} +r2 `, 'm'))
-    expect(plan).toMatch(/^PASSED OVER tailscale: \S+ in sfs has 100 bytes, and its record says \d+$/m)
-    expect(plan).toMatch(/^PASSED OVER ufw: \S+ in sfs has a record that cannot be read/m)
-    // The copies in R2 were made a little later, and are the same.
+    expect(plan).toMatch(/^SKIPPED tailscale: \S+ in sfs has 100 bytes, and its record says \d+$/m)
+    expect(plan).toMatch(/^SKIPPED ufw: \S+ in sfs has a record that cannot be read/m)
+    // The copies in R2 are slightly later, but the same.
     expect(plan).not.toMatch(/^NEWER (ssl|scripts|comfyume)/m)
   })
 
   test('the image that came from R2 is laid into the cache without a complaint', () => {
-    expect(printed).not.toMatch(/could not be laid into the SFS cache/)
+    expect(printed).not.toMatch(/could not be copied into the SFS cache/)
   })
 })
 
@@ -179,7 +179,7 @@ test('from what was copied from Mello into /root, without share and without R2',
   expect(code).toBe(1)
   const { stdout: again } = await machine.run(restore('--with-containers --skip-sfs --yes'))
   expect(again).toMatch(/0 restored, \d+ unchanged/)
-  await machine.do('rm -r /root/config /root/runs /root/*.tar.gz*')
+  await machine.do('rm -r /root/config /root/runs /root/.locks /root/*.tar.gz*')
   expect(await whatIsWrong(machine, world)).toEqual([])
 })
 

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { differences } from '../../lib/demo/stock.ts'
+import { differences } from '../../demo/stock.ts'
 import type { BareMachine, MachineRun } from '../servers/bare-machine.ts'
 import { type LostVerda, lostVerda } from './lost-verda.ts'
 import {
+  backUp,
   callOf,
   fstabLine,
   mountShare,
@@ -16,7 +17,7 @@ import { atTerminal } from './terminal.ts'
 
 let world: LostVerda
 let machine: BareMachine
-/** The README's three commands, one after the other. */
+/** The README's three commands, in order. */
 let runs: MachineRun[]
 
 beforeAll(async () => {
@@ -41,7 +42,7 @@ test('the plan is shown before the question, and says where each item comes from
   for (const item of ['tailscale', 'home-dev', 'scripts', 'comfyume-worker'])
     expect(plan).toMatch(new RegExp(`^  ${item} +sfs +\\S*${item}-\\d{4}-\\d\\d-\\d\\d\\.tar\\.gz `, 'm'))
   expect(plan).toMatch(
-    /^ {2}user-data +left out +lies on Mello; its copies are in r2, which is not set up here$/m,
+    /^ {2}user-data +left out +is on Mello; its copies are in r2, which is not set up here$/m,
   )
   expect(plan).not.toMatch(/ done /)
   expect(rest).toMatch(/Z done sfs: /)
@@ -62,7 +63,7 @@ test('the checklist is right in every line, the last line says OK, and the start
     'cron',
   ])
   expect(lines.at(-2)).toMatch(/Z OK restore: \d+ restored, 2 unchanged, 2 skipped, 0 failed, in [\d.]+ s$/)
-  expect(lines.at(-1)).toBe('The workshop starts with: cd /home/dev/comfyume-v1 && docker compose up -d')
+  expect(lines.at(-1)).toBe('Start the workshop with: cd /home/dev/comfyume-v1 && docker compose up -d')
 })
 
 test('tailscaled was masked before it was installed, and started only with the identity', () => {
@@ -102,14 +103,14 @@ test('a second run changes nothing, and says so', async () => {
     machine
       .calls()
       .slice(calls)
-      .filter((call) => !/^systemctl is-|^docker image |^tailscale (ip|status)/.test(call)),
+      .filter((call) => !/^systemctl is-|^docker (image|compose version)|^tailscale (ip|status)/.test(call)),
   ).toEqual([])
 })
 
 test('backups are made again, and find what they left', async () => {
-  const cron = restore('--only env').replace('restore.ts', 'backup-cron.ts')
-  const { code, stdout } = await machine.run(cron)
+  const { code, stdout } = await machine.run(backUp('--only env'))
   expect(code, stdout).toBe(0)
+  expect(stdout).toMatch(/Z OK backup-cron: /)
 })
 
 test.each([
@@ -145,9 +146,9 @@ test('on a serial console, which knows no width, it asks and goes on', async () 
 
 test('without a yes nothing is begun', async () => {
   await machine.do('rm /home/dev/comfyume-v1/.env')
-  const run = await atTerminal(machine, restore('--only env'), { question: 'Type yes to begin', answer: 'y' })
+  const run = await atTerminal(machine, restore('--only env'), { question: 'Type yes to begin', answer: 'n' })
   expect(run.code).toBe(2)
-  expect(run.stdout).toContain('restore: it was not begun, and nothing was restored')
+  expect(run.stdout).toContain('restore: cancelled; nothing was changed')
   expect(machine.exists('/home/dev/comfyume-v1/.env')).toBe(false)
 })
 

@@ -1,34 +1,35 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { differences, type Stock } from '../../lib/demo/stock.ts'
-import { leftOut, usersData } from '../../lib/demo/verda.ts'
+import { differences, type Stock } from '../../demo/stock.ts'
+import { leftOut, usersData } from '../../demo/verda.ts'
 import type { BareMachine } from '../servers/bare-machine.ts'
 import { images, type LostVerda, restoredPaths } from './lost-verda.ts'
 import { address, shareAddress } from './lost-verda-scripts.ts'
 import { stockOf } from './machine-stock.ts'
 import { toolkitFolder } from './toolkit.ts'
 
-/** The commands of the README's page for a new instance, as they stand there. */
-export const [mountShare, unpackToolkit, restoreAll] = readmeCommands() as [string, string, string]
+/** The commands of the page for a new instance, exactly as printed. */
+export const [mountShare, unpackToolkit, restoreAll] = pageCommands() as [string, string, string]
 
-function readmeCommands(): string[] {
-  const readme = readFileSync(path.resolve(import.meta.dirname, '../../README.md'), 'utf8')
-  const [, commands = ''] = /^## On a new instance\n.*?^ *```sh\n(.*?)^ *```/ms.exec(readme) ?? []
+function pageCommands(): string[] {
+  const page = readFileSync(path.resolve(import.meta.dirname, '../../docs/restore.md'), 'utf8')
+  const [, commands = ''] = /^## Everything, on a new instance\n.*?^ *```sh\n(.*?)^ *```/ms.exec(page) ?? []
   return commands
     .trim()
     .split('\n')
     .map((line) => line.trim())
 }
 
-/** restore with other flags, by the path that the README gives. */
+/** restore with other flags, by the README's path. */
 export const restore = (flags = '') => restoreAll.replace(/ --full$/, ` ${flags}`)
+export const backUp = (flags = '') => restoreAll.replace(/ restore --full$/, ` backup-cron ${flags}`)
 
-/** Folders of the users and their password file come from elsewhere, and were not on Verda. */
+/** The users' folders and password file come from elsewhere, and were not on Verda. */
 const fromElsewhere = [usersData, `${path.dirname(usersData)}/nginx/.htpasswd`]
 
 /**
- * Each way in which the machine is not what Verda was: all files that were backed up, and what no archive holds: daemons, firewall, user, images, crontab. Nothing is
- * said of what a new machine has besides.
+ * Every difference from the lost Verda: all backed-up files, and what no archive holds (daemons, firewall,
+ * user, images, crontab). Ignores what a new machine has besides.
  */
 export async function whatIsWrong(machine: BareMachine, world: LostVerda): Promise<string[]> {
   const after = await stockOf(machine, restoredPaths, { whole: [...leftOut, ...fromElsewhere] })
@@ -49,7 +50,7 @@ export async function whatIsWrong(machine: BareMachine, world: LostVerda): Promi
   return [...files, ...state, ...(await leftBehind(machine))]
 }
 
-/** ufw writes its own files anew when it is switched off and on, or told what is true already; others, and tests, put files into the folders. */
+/** ufw rewrites its files when it is turned off and on; other programs and tests add files to the folders. */
 function atRest(stock: Stock): Stock {
   const copy = new Map([...stock].map(([name, facts]) => [name, { ...facts }]))
   for (const name of [
@@ -71,7 +72,10 @@ function atRest(stock: Stock): Stock {
 const expected: [string, string][] = [
   ['address', address],
   ['tailscaled', 'enabled active'],
-  ['firewall', '22/tcp 41641/udp 80/tcp 443/tcp 8188'],
+  [
+    'firewall',
+    'allow from 100.64.0.0/10 to any port 22;allow 443/tcp;allow from 100.64.0.0/10 to any port 8188;Status: active',
+  ],
   ['jails', 'comfyume, sshd'],
   ['retries', '3'],
   ['user', 'dev:1000:1000:/home/dev:/usr/bin/zsh'],
@@ -83,12 +87,12 @@ const expected: [string, string][] = [
   ['marker', 'none'],
 ]
 
-/** Answers as `what=is`, with a zero byte behind each. */
+/** Answers as `what=is`, each ended by a zero byte. */
 const questions = `
 answer() { printf '%s=%s\\0' "$1" "$(cat)"; }
 tailscale ip -4 | answer address
 { systemctl is-enabled tailscaled; systemctl is-active tailscaled; } | paste -sd ' ' | answer tailscaled
-ufw status | grep -v v6 | grep ALLOW | cut -d ' ' -f 1 | paste -sd ' ' | answer firewall
+{ ufw show added | sed -n 's/^ufw //p'; ufw status | head -n 1; } | paste -sd ';' | answer firewall
 fail2ban-client status | sed -n 's/.*Jail list:[[:space:]]*//p' | answer jails
 fail2ban-client get sshd maxretry | answer retries
 getent passwd dev | cut -d : -f 1,3,4,6,7 | answer user
@@ -101,7 +105,7 @@ case $(crontab -l 2>/dev/null | grep -c 'backup-cron.ts --only containers') in 0
 [[ -e /var/lib/comfyume-backup/restoring ]] && cat /var/lib/comfyume-backup/restoring | answer marker || echo none | answer marker
 `
 
-/** Scratch folders, partial files and mounts that a restore made for itself. */
+/** Scratch folders, partial files and mounts that a restore left behind. */
 async function leftBehind(machine: BareMachine): Promise<string[]> {
   const found = await machine.do(`
     find /etc /home /mnt /opt /root /srv /tmp /var -xdev -name node_modules -prune -o \\( -name '.comfyume-restore-*' -o -name 'comfyume-restore-*' -o -name '*.partial' -o -name 'fstab.comfyume*' \\) -print
@@ -112,17 +116,17 @@ async function leftBehind(machine: BareMachine): Promise<string[]> {
     .map((name) => `${name} was left behind`)
 }
 
-/** The share's line for a reboot. */
+/** The share's line in fstab. */
 export const fstabLine = `${shareAddress} /mnt/sfs nfs rw,hard,nofail,_netdev 0 0`
 
-/** Where in the machine's calls the first one is that begins so. */
+/** The index of the machine's first call that starts like this. */
 export function callOf(machine: BareMachine, beginning: string): number {
   const at = machine.calls().findIndex((call) => call.startsWith(beginning))
   if (at === -1) throw new Error(`nobody called ${beginning}: ${machine.calls().join('\n')}`)
   return at
 }
 
-/** What a whole restore changes on a machine, to compare two moments; what is always going on is left out. */
+/** What a whole restore changes on a machine, without what always changes, to compare two moments. */
 export function stockOfAll(machine: BareMachine): Promise<Stock> {
   return stockOf(machine, ['/etc', '/home', '/opt', '/root', '/srv', '/usr/local', '/var', '/mnt'], {
     whole: [
@@ -133,7 +137,7 @@ export function stockOfAll(machine: BareMachine): Promise<Stock> {
       '/srv/git',
       toolkitFolder,
     ],
-    // The marker was in it for the time of the run.
+    // It held the marker during the run.
     alone: ['/var/lib/comfyume-backup'],
   })
 }

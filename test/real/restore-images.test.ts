@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   existsSync,
   mkdtempSync,
@@ -11,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { buildVerda, reportOf, type Verda } from '../scripts/verda.ts'
 import { type RealS3, realS3Servers } from '../servers/real-s3.ts'
@@ -19,7 +21,7 @@ import { type Engine, importImage, podman } from './podman.ts'
 import { type RestoreRunOptions, runRestore } from './run-restore.ts'
 import { bucketNames, storeSettings } from './two-machines.ts'
 
-/** Images from the share and from a real MinIO into a real podman, by the real restore to `/`. */
+/** Images from the share and a real MinIO into a real podman, by the real restore to `/`. */
 
 const references = {
   'comfyume-frontend': 'localhost/comfyume-frontend:v0.11.0',
@@ -32,12 +34,12 @@ const worker = archive('comfyume-worker')
 
 let server: RealS3
 let folder: string
-/** What is on the instance that is backed up. */
+/** The images on the backed-up instance. */
 let images: string[]
 let verda: Verda
 let root: OwnRoot
 let engine: Engine
-/** Where the stores are, and a key that may not delete. */
+/** The stores' settings, with a key that may not delete. */
 let r2: Record<string, string>
 
 beforeAll(async () => {
@@ -83,7 +85,7 @@ const restore = ({ env, ...options }: RestoreRunOptions = {}) =>
 
 const statuses = ({ report }: Awaited<ReturnType<typeof restore>>) => report.items.map(({ status }) => status)
 
-/** How often an archive was read from R2. */
+/** How often archives were read from R2. */
 async function reads(): Promise<number> {
   const log = await server.log()
   return log.filter(({ operation, key }) => operation === 'GetObject' && key.endsWith('.tar.gz')).length
@@ -96,6 +98,24 @@ function flip(file: string) {
   writeFileSync(file, content)
 }
 
+test('one that an older toolkit saved without a tag comes back under a name by which it can be used', async () => {
+  const { CONTAINER_ENGINE: command = '' } = verda.settings
+  const reference = references['comfyume-worker']
+  const id = execFileSync(command, ['image', 'inspect', '--format', '{{.Id}}', reference]).toString().trim()
+  const nameless = gzipSync(
+    execFileSync(command, ['save', id], { maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'pipe'] }),
+  )
+  verda.put(worker, nameless)
+  const sha256 = createHash('sha256').update(nameless).digest('hex')
+  verda.put(`${worker}.sha256`, `# item: comfyume-worker\n# fingerprint: ${id} \n${sha256}  ${worker}\n`)
+  const one = { CONTAINER_ENGINE: engine.command }
+  for (const status of ['restored', 'unchanged']) {
+    const run = await runRestore(root, verda, ['--only', 'comfyume-worker', '--from', 'sfs'], { env: one })
+    expect([run.code, run.item('comfyume-worker').status], run.log).toEqual([0, status])
+    expect(engine.images()).toEqual([`localhost/comfyume-worker:latest sha256:${id.replace('sha256:', '')}`])
+  }
+})
+
 test('from the share: the ids and tags are what they were; run again, nothing is read', async () => {
   await backUpToTheShare()
   const run = await restore()
@@ -103,7 +123,7 @@ test('from the share: the ids and tags are what they were; run again, nothing is
   expect(run.item('comfyume-worker')).toMatchObject({ source: 'sfs', key: worker, verified: true })
   expect(engine.images()).toEqual(images)
 
-  // Whatever would be read now would be found bad.
+  // A restore that reads these again finds them bad.
   for (const name of names) flip(path.join(verda.cache, archive(name)))
   const again = await restore()
   expect([again.code, statuses(again)], again.log).toEqual([0, ['unchanged', 'unchanged']])
@@ -116,7 +136,7 @@ test('from R2, and onto the share on the way, where sha256sum and the next backu
   expect([run.code, statuses(run)], run.log).toEqual([0, ['restored', 'restored']])
   expect(run.item('comfyume-frontend')).toMatchObject({ source: 'r2', verified: true })
   expect(engine.images()).toEqual(images)
-  // Each of the two comes in two ranges.
+  // Each of the two takes two range requests.
   expect((await reads()) - before).toBe(4)
 
   expect(verda.names('')).toEqual(names.flatMap((name) => [archive(name), `${archive(name)}.sha256`]).sort())
@@ -153,7 +173,7 @@ test('an archive on the share that is not what its record says is not loaded, gi
   expect(verda.checkByHand('')).toEqual([])
 })
 
-test('one that is cut short is passed over, and mended too', async () => {
+test('one that is cut short is skipped, and mended too', async () => {
   await backUpToTheShare()
   truncateSync(path.join(verda.cache, worker), 1_000_000)
   const run = await restore({ env: r2 })
@@ -178,7 +198,7 @@ test('without an engine, or with one that does not answer, nothing is read and i
   const missing = await restore({ env: { ...r2, CONTAINER_ENGINE: '/nowhere/docker' } })
   expect([missing.code, statuses(missing)]).toEqual([1, ['failed', 'failed']])
   expect(missing.item('comfyume-worker').reason).toMatch(
-    /^CONTAINER_ENGINE is \/nowhere\/docker, and there is no such command/,
+    /^CONTAINER_ENGINE is \/nowhere\/docker, but there is no such command/,
   )
   const silent = podman(path.join(folder, 'silent'), 'echo Cannot connect to the Docker daemon >&2; exit 1')
   const run = await restore({ env: { ...r2, CONTAINER_ENGINE: silent.command } })
@@ -208,5 +228,5 @@ test('killed while it loads: nothing of the image is there, and run again it com
   const run = await restore({ env })
   expect([run.code, statuses(run)], run.log).toEqual([0, ['restored', 'restored']])
   expect([slow.images(), verda.checkByHand('')]).toEqual([images, []])
-  expect(readdirSync(verda.cache).filter((name) => name.startsWith('.'))).toEqual([])
+  expect(readdirSync(verda.cache).filter((name) => name.startsWith('.') && name !== '.locks')).toEqual([])
 })

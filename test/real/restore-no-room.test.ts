@@ -7,14 +7,12 @@ import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Source } from '../../lib/inventory.ts'
-import { CannotUnpack } from '../../lib/restore/bad-archive.ts'
-import { putInPlace } from '../../lib/restore/put-in-place.ts'
-import { withStaging } from '../../lib/restore/staging.ts'
-import { unpack } from '../../lib/restore/unpack.ts'
-import { inspect } from '../restore/inspect.ts'
+import { putInPlace } from '../../lib/restore/files/put-in-place.ts'
+import { withStaging } from '../../lib/restore/files/staging.ts'
+import { CannotUnpack, unpack } from '../../lib/restore/files/unpack.ts'
 import { tarOf } from '../restore/tar-writer.ts'
 
-/** What needs root and mounts: a disk that is full, and folders that lie on another file system. */
+/** Faults that need root and mounts: a full disk, and folders on another file system. */
 
 let folder: string
 let root: string
@@ -43,7 +41,6 @@ const restore = (archive: Buffer, sources = ufw) =>
       attributes: '*',
       record: { sha256, archive: 'x' },
     })
-    await inspect(tree, '')
     return putInPlace({ staged: tree, base: '', root, sources, aside: path.join(root, 'var/aside') })
   })
 
@@ -54,7 +51,7 @@ test('a disk that fills up is no bad archive: what is there stays, and the stagi
   const archive = gzipSync(tarOf({ name: 'etc/ufw/a', content: randomBytes(9_000_000) }))
   const error = await restore(archive).catch((thrown) => thrown)
   expect(error).toBeInstanceOf(CannotUnpack)
-  expect(error.message).toMatch(/^no room for it below .*: free some, and run again$/)
+  expect(error.message).toMatch(/^not enough space for it below .*: free some, and run again$/)
   expect(readFileSync(path.join(root, 'etc/ufw/a'), 'utf8')).toBe('mine')
   expect(readdirSync(path.join(root, 'etc'))).toEqual(['ufw'])
 })

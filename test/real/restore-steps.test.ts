@@ -1,14 +1,23 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { buildVerda, settle, type Verda } from '../scripts/verda.ts'
+import { buildVerda, environment, settle, type Verda } from '../scripts/verda.ts'
 import { type OwnRoot, openOwnRoot } from './own-root.ts'
 import { runRestore } from './run-restore.ts'
 
-/** Steps of the restore to `/` on a machine that is not as empty as it might be. Users and packages are real, ufw and systemd small. */
+/** Steps of a restore to `/` on a machine in use. Users and packages are real, ufw and systemd shims. */
 
 const project = path.resolve(import.meta.dirname, '../..')
 
@@ -33,10 +42,10 @@ async function backUp(item: string) {
 
 const restore = (item: string) => runRestore(root, verda, ['--only', item], { bin: [bin] })
 
-/** A line of sh on the machine: all that it said. */
+/** Runs a line of sh on the machine and returns all output. */
 function type(line: string): string {
   const [command, ...inside] = root.inside as [string, ...string[]]
-  const { stdout, stderr } = spawnSync(command, [...inside, 'sh', '-c', line], { encoding: 'utf8' })
+  const { stdout, stderr } = spawnSync(command, [...inside, 'bash', '-c', line], { encoding: 'utf8' })
   return (stdout + stderr).trim()
 }
 
@@ -46,7 +55,7 @@ function shim(name: string, script: string) {
 }
 const read = (name: string) => readFileSync(path.join(bin, name), 'utf8').trim().split('\n')
 
-/** What ufw 0.36 does and does not do with files that were put below it: `status` shows them, and what is in force is in the file `loaded`. */
+/** Acts like ufw 0.36 when its files change: `status` shows the files, `loaded` holds the active rules. */
 const ufw = `
 rules=/etc/ufw/user.rules conf=/etc/ufw/ufw.conf
 on() { grep -q ENABLED=yes $conf; }
@@ -72,11 +81,104 @@ test.each(['a firewall that is on already', 'a firewall that is off'])(
     if (name.includes('on already')) type(`${bin}/ufw --force enable`)
     const run = await restore('ufw')
     expect(run.code, run.log).toBe(0)
-    expect(read('loaded')).toEqual(['9999/tcp', '22/tcp', '41641/udp', '80/tcp', '443/tcp'])
+    expect(read('loaded')).toEqual(['9999/tcp', '22/tcp'])
+    expect(run.step('ufw').said).toMatch(/; enabled$/)
     const again = await restore('ufw')
     expect([again.code, again.step('ufw').status], again.log).toEqual([0, 'unchanged'])
   },
 )
+
+test('rules that let no ssh in from the world let none in afterwards, also where a later run has no copy of them', async () => {
+  verda.write('etc/ufw/user.rules', '443/tcp\n')
+  verda.write('etc/ufw/ufw.conf', 'ENABLED=yes\n')
+  await backUp('ufw')
+  shim('ufw', ufw)
+  type('mkdir -p /etc/ufw; echo 22/tcp >/etc/ufw/user.rules; echo ENABLED=no >/etc/ufw/ufw.conf')
+  const run = await restore('ufw')
+  expect([run.code, read('loaded')], run.log).toEqual([0, ['443/tcp']])
+  for (const line of ['true', `${bin}/ufw disable`]) {
+    type(line)
+    const without = await runRestore(root, verda, ['--only', 'ufw', '--from', 'root'], { bin: [bin] })
+    expect(without.code, without.log).toBe(1)
+    expect(type('cat /etc/ufw/user.rules')).toBe('443/tcp')
+  }
+})
+
+test('a firewall that was off when it was backed up stays off: its rules may let nobody in', async () => {
+  verda.write('etc/ufw/user.rules', '')
+  verda.write('etc/ufw/ufw.conf', 'ENABLED=no\n')
+  await backUp('ufw')
+  shim('ufw', ufw)
+  type('mkdir -p /etc/ufw; echo 22/tcp >/etc/ufw/user.rules; echo ENABLED=yes >/etc/ufw/ufw.conf')
+  const run = await restore('ufw')
+  expect(run.code, run.log).toBe(0)
+  expect(run.step('ufw').said).toMatch(/; left off, as it was when it was backed up$/)
+  expect(type(`${bin}/ufw status`)).toBe('Status: inactive')
+  expect((await restore('ufw')).step('ufw').status).toBe('unchanged')
+})
+
+test('without any copy of the rules the firewall stands all the same, and lets in ssh and the workshop', async () => {
+  shim('ufw', ufw)
+  type('mkdir -p /etc/ufw; : >/etc/ufw/user.rules; echo ENABLED=no >/etc/ufw/ufw.conf')
+  const run = await restore('ufw')
+  expect([run.code, run.step('ufw').status], run.log).toEqual([1, 'failed'])
+  expect(read('loaded')).toEqual(['22/tcp', '41641/udp', '80/tcp', '443/tcp'])
+})
+
+test.each([
+  ['production’s .env', 'ENVIRONMENT=production\nPING_URL=https://ping.example/production\n'],
+  ['a .env that names no environment', 'R2_ENDPOINT=https://production.example\n'],
+])('staging restores production’s toolkit without %s: its cron writes staging’s names', async (_, text) => {
+  verda.write('opt/comfyume-backup/package.json', '{}\n')
+  verda.write('opt/comfyume-backup/bin/node', 'a runtime\n')
+  verda.write('opt/comfyume-backup/.env', text, 0o600)
+  await backUp('scripts')
+  const staging = { env: { ENVIRONMENT: 'staging', TOOLKIT_DIR: '/opt/comfyume-backup' } }
+  for (const status of ['done', 'unchanged']) {
+    const run = await runRestore(root, verda, ['--only', 'scripts'], staging)
+    expect([run.code, run.step('scripts').status], run.log).toEqual([0, status])
+    expect(readFileSync(root.at('/opt/comfyume-backup/.env'), 'utf8')).toBe('ENVIRONMENT=staging\n')
+    expect(statSync(root.at('/opt/comfyume-backup/.env')).mode & 0o777).toBe(0o600)
+  }
+  type('echo ENVIRONMENT=production >/opt/comfyume-backup/.env')
+  const wrong = await runRestore(root, verda, ['--only', 'scripts'], staging)
+  expect([wrong.code, wrong.step('scripts').said], wrong.log).toEqual([
+    1,
+    expect.stringMatching(/\.env says ENVIRONMENT=production, and this is staging: .*Set it to staging/),
+  ])
+})
+
+test('an item that a backup on this machine is reading is left alone until that has ended', async () => {
+  await backUp('env')
+  const [command, ...inside] = root.inside as [string, ...string[]]
+  const script = `const { locksOf, takeLocks } = await import('${project}/lib/backup/locks.ts')
+const { readSettings } = await import('${project}/lib/settings/settings.ts')
+await takeLocks(locksOf([{ item: 'env', targets: [{ store: 'sfs', bucket: 'cache' }] }], readSettings(process.env)), 'backup-cron')
+console.log('held')
+process.stdin.resume()`
+  const holder = spawn(
+    command,
+    [...inside, process.execPath, '--import', 'tsx', '--input-type=module', '-e', script],
+    {
+      cwd: project,
+      env: {
+        ...environment(verda, { VERDA_ROOT: '', HOME: '/root', TMPDIR: '' }),
+        PATH: process.env.PATH,
+      },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  )
+  await new Promise((resolve) => holder.stdout.once('data', resolve))
+  const busy = await restore('env')
+  expect([busy.code, busy.log]).toEqual([
+    75,
+    expect.stringMatching(/restore: env is being backed up: pid \d+ \(backup-cron since .*Run this again/),
+  ])
+  const gone = new Promise((resolve) => holder.once('close', resolve))
+  holder.kill('SIGKILL')
+  await gone
+  expect((await restore('env')).code).toBe(0)
+})
 
 test.each([
   ['ssh', 'ssh reloaded'],
@@ -131,6 +233,89 @@ test('dev has another number here: while something of it runs nothing is changed
   expect(passwd()).toMatch(/^dev:x:1555:1555:.*\ndev:x:1555:\n1555:1555$/)
 })
 
+test('the credentials come with the ssh key of whose project it is where root has none, and to their owner', async () => {
+  const work = path.join(bin, 'work')
+  mkdirSync(path.join(work, 'nginx'), { recursive: true })
+  writeFileSync(path.join(work, '.env'), 'SECRET=1\n')
+  writeFileSync(path.join(work, 'nginx/.htpasswd'), 'user001:x\n')
+  const author = ['-c', 'user.name=x', '-c', 'user.email=x@x']
+  for (const args of [
+    ['init', '--quiet'],
+    ['add', '.'],
+    [...author, 'commit', '--quiet', '-m', 'x'],
+  ])
+    execFileSync('git', ['-C', work, ...args])
+  execFileSync('chown', ['-R', '1444:1444', work])
+  chmodSync(bin, 0o755)
+  // Gives the repository to the owner of the key: user 1444.
+  shim(
+    'ssh',
+    `[ "$(id -u)" = 1444 ] || { echo 'Permission denied (publickey).' >&2; exit 255; }\nexec sh -c "\${@: -1}"`,
+  )
+  type('groupadd -g 1444 dev; useradd -m -u 1444 -g dev dev; install -d -o dev -g dev /home/dev/comfyume-v1')
+  const repository = { bin: [bin], env: { CREDENTIALS_REPO: `git@github.example:${work}` } }
+  const run = await runRestore(root, verda, ['--only', 'credentials'], repository)
+  expect(run.code, run.log).toBe(0)
+  expect(readFileSync(root.at('/home/dev/comfyume-v1/.env'), 'utf8')).toBe('SECRET=1\n')
+  expect(type('stat -c "%u %a" /home/dev/comfyume-v1/.env /home/dev/comfyume-v1/nginx/.htpasswd')).toBe(
+    '1444 600\n1444 600',
+  )
+
+  type('rm -r /home/dev/comfyume-v1; chown 1555:1555 /home/dev')
+  const refused = await runRestore(root, verda, ['--only', 'credentials'], repository)
+  expect([refused.code, refused.step('credentials').said], refused.log).toEqual([
+    1,
+    expect.stringMatching(
+      /cannot be cloned: as this user: .*; with the key of user 1555: .*This must work without a question: sudo -u '#1555' git ls-remote 'git@github\.example:/,
+    ),
+  ])
+})
+
+test('the project is cloned around what came back, and no owner of that changes', async () => {
+  const origin = path.join(bin, 'origin')
+  mkdirSync(path.join(origin, 'app/inner'), { recursive: true })
+  for (const file of ['compose.yml', 'app/inner/main.py', '.env'])
+    writeFileSync(path.join(origin, file), 'of git\n')
+  symlinkSync('app/inner/main.py', path.join(origin, 'main'))
+  const author = ['-c', 'user.name=x', '-c', 'user.email=x@x']
+  for (const args of [
+    ['init', '--quiet'],
+    ['add', '.'],
+    [...author, 'commit', '--quiet', '-m', 'x'],
+  ])
+    execFileSync('git', ['-C', origin, ...args])
+  type(`groupadd -g 1444 dev; useradd -m -u 1444 -g dev dev; install -d -o dev -g dev /home/dev/comfyume-v1{,/data}; mkdir /home/dev/comfyume-v1/data/outputs
+    cd /home/dev/comfyume-v1; echo restored >.env; chown 33:33 .env data/outputs; touch data/outputs/picture; chown 1777 data/outputs/picture`)
+  const script = `const { projectStep } = await import('${project}/lib/restore/steps/project.ts')
+const settings = { projectDir: { verda: '/home/dev/comfyume-v1' }, repositories: { project: '${origin}' } }
+const step = projectStep({ root: '/', settings, plan: { items: [] } })
+const before = await step.done()
+console.log(before, JSON.stringify(await step.do()), await step.done())`
+  const [command, ...inside] = root.inside as [string, ...string[]]
+  const tsx = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script]
+  const said = execFileSync(command, [...inside, ...tsx], { cwd: project, encoding: 'utf8' })
+  expect(said).toBe(
+    'undefined {"said":"cloned into /home/dev/comfyume-v1","changed":true} /home/dev/comfyume-v1 is there\n',
+  )
+  expect(
+    type(
+      'cd /home/dev/comfyume-v1; cat .env app/inner/main.py main; stat -c "%n %u" .env data/outputs data/outputs/picture compose.yml app/inner .git main; ls -A',
+    ),
+  ).toBe(
+    [
+      'restored\nof git\nof git',
+      '.env 33\ndata/outputs 33\ndata/outputs/picture 1777',
+      'compose.yml 1444\napp/inner 1444\n.git 1444\nmain 1444',
+      '.env\n.git\napp\ncompose.yml\ndata\nmain',
+    ].join('\n'),
+  )
+  expect(
+    type(
+      'cd /home/dev/comfyume-v1; setpriv --reuid=1444 --regid=1444 --clear-groups env HOME=/tmp git status --short',
+    ),
+  ).toBe('M .env\n?? data/')
+})
+
 test('apt: locks of a machine that updates itself are waited for, and configuration that was restored before its package stays', async () => {
   layRepository(bin)
   type(
@@ -141,7 +326,7 @@ test('apt: locks of a machine that updates itself are waited for, and configurat
   await new Promise((resolve) => holder.stdout.once('data', resolve))
   const started = Date.now()
   setTimeout(() => holder.stdin.end(), 3000)
-  const script = `const { aptGet } = await import('${project}/lib/restore/apt.ts')
+  const script = `const { aptGet } = await import('${project}/lib/restore/steps/packages.ts')
 await aptGet('update')
 await aptGet('install', '--no-install-recommends', 'probe')`
   const child = spawn(
@@ -159,7 +344,7 @@ await aptGet('install', '--no-install-recommends', 'probe')`
   )
 })
 
-/** Holds the lock of apt's lists until its standard input ends. */
+/** Holds apt's lists lock until its standard input ends. */
 const holding = `
 import fcntl, sys
 lock = open('/var/lib/apt/lists/lock', 'w')
@@ -168,7 +353,7 @@ print('held', flush=True)
 sys.stdin.read()
 `
 
-/** A repository of one package that brings a configuration file. */
+/** A repository of one package with a configuration file. */
 function layRepository(folder: string) {
   const content = path.join(folder, 'content')
   mkdirSync(path.join(content, 'DEBIAN'), { recursive: true })

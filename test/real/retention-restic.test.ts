@@ -5,18 +5,13 @@ import { type KeepRule, type Selection, selectCopies } from '../../lib/retention
 import { type ResticRepository, type ResticSelection, resticRepository } from './restic-repository.ts'
 
 /**
- * Our selection against the real restic's, over generated histories: each is a host in one repository, so
- * that one `restic forget --group-by host` answers for all of them. Compared are the times kept and removed,
- * and each reason.
- *
- * What differs, and is set aside in the open by `asRestic`:
- * - ours names the newest copy `newest`; under any rule that is not all zero restic keeps it too, so nothing
- *   is lost by that;
- * - restic keeps the oldest copy while a rule has room from 0.16 on (its issue 3624), and says `oldest` from
- *   0.17 on (4806); of an older restic we ask what it would say without that rule.
- *
- * A rule that is all zero has no counterpart: restic then refuses to remove anything; ours keeps the newest.
- * No time is in the future.
+ * Our selection against the real restic's, over generated histories: each is a host in one repository, so one
+ * `restic forget --group-by host` answers for all. Compares the times kept and removed, and each reason.
+ * `asRestic` sets aside these differences:
+ * - we name the newest copy `newest`; restic keeps it too, unless every rule is zero
+ * - restic keeps the oldest copy while a rule has room since 0.16 (issue 3624), and says `oldest` since
+ *   0.17 (4806); for an older restic we compare without that rule
+ * If every rule is zero, restic refuses to remove anything and we keep the newest. No time is in the future.
  */
 
 const MINUTE = 60_000
@@ -94,7 +89,7 @@ function flagsOf({ daily = 0, weekly = 0, monthly = 0 }: KeepRule): string[] {
   return ['--keep-daily', `${daily}`, '--keep-weekly', `${weekly}`, '--keep-monthly', `${monthly}`]
 }
 
-/** What the restic of this version would answer, where it selects as we do. */
+/** The answer of this version of restic if it selects as we do. */
 function asRestic({ keep, drop }: Selection<Date>, version: string): Omit<ResticSelection, 'host'> {
   const minor = minorOf(version)
   const knows = (reason: string) => reason !== 'newest' && (minor >= 16 || !reason.startsWith('oldest '))
@@ -118,8 +113,8 @@ function anyRule(): fc.Arbitrary<Required<KeepRule>> {
 }
 
 /**
- * One to some forty times before 2026, in the order in which they were made or not: steps of minutes, hours,
- * days or weeks, now and then none, begun anywhere, near a year's end, or near a 29 February.
+ * One to about forty times before 2026, in any order: steps of minutes, hours, days or weeks, sometimes none,
+ * from anywhere, near a year's end, or near a 29 February.
  */
 function anyHistory(): fc.Arbitrary<Date[]> {
   const year = fc.integer({ min: 2004, max: 2023 })

@@ -8,9 +8,9 @@ const project = path.resolve(import.meta.dirname, '../..')
 
 export interface Restored {
   code: number | null
-  /** Everything but the report. */
+  /** All output but the report. */
   log: string
-  /** Throws with what was said when there is none. */
+  /** Throws the output if there is none. */
   report: RestoreReport
   step(name: string): StepOutcome
   item(name: string): ItemOutcome
@@ -18,13 +18,13 @@ export interface Restored {
 
 export interface RestoreRunOptions {
   env?: Record<string, string>
-  /** Folders that come first in the PATH. */
+  /** Folders to put first in PATH. */
   bin?: readonly string[]
-  /** The run is killed, and what it has started is not, as soon as this settles. */
+  /** Once this settles, kills the run, but not its children. */
   killAfter?: Promise<unknown>
 }
 
-/** The real script restores `verda` to the root of `where`, without a question. */
+/** Runs the real script, which restores `verda` to the root of `where` without asking. */
 export async function runRestore(
   where: OwnRoot,
   verda: Verda,

@@ -8,7 +8,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type S3Store, s3Store } from '../../lib/stores/s3.ts'
+import { type S3Store, s3Store } from '../../lib/stores/s3/store.ts'
 import { KeyExists } from '../../lib/stores/store.ts'
 import { type RealS3, realS3Servers } from '../servers/real-s3.ts'
 import { failing, inPieces, keys, sha256, storeContract } from '../stores/contract.ts'
@@ -125,7 +125,7 @@ describe.each(Object.entries(realS3Servers))('%s', (name, start) => {
     for (const key of ['config/small', 'config/large'])
       expect(writes.filter((written) => written === key)).toHaveLength(1)
 
-    // The key itself: what this software never asks for, the server would refuse.
+    // Tests the key itself: the server denies what this software never requests.
     const client = new S3Client({ endpoint, region, forcePathStyle: true, credentials: withoutDelete })
     await expect(
       client.send(new DeleteObjectCommand({ Bucket: 'limited', Key: 'config/small' })),

@@ -47,14 +47,14 @@ function hostOf(destination: string, configFile = sshd.config()): Host {
   return sshHost({ name: 'verda', root: '/', destination, configFile })
 }
 
-/** A host, and so a connection, of its own for one test. `more` is configuration that comes before the usual one. */
+/** A host with its own connection for one test. `more` is configuration before the usual one. */
 function freshHost(destination: string, more?: string): Host {
   const host = hostOf(destination, sshd.config(more))
   onTestFinished(() => host.close())
   return host
 }
 
-/** The ssh that holds the shared connection of the host with that configuration. */
+/** The ssh that holds the host's shared connection with that configuration. */
 const holder = (configFile: string) => new RegExp(`^ssh -F ${configFile} .* -M `)
 
 const connectionsMade = () => sshd.log().split('Accepted publickey').length - 1
@@ -110,7 +110,7 @@ describe('one shared connection', () => {
     const before = connectionsMade()
     for (let n = 0; n < 4; n++)
       await Promise.all(Array.from({ length: 10 }, () => host.run('sleep 0.05', [])))
-    // sshd allows ten sessions a connection, ours being one: what does not fit makes a connection of its own.
+    // sshd allows ten sessions per connection, one of them ours; the rest open their own connections.
     expect(connectionsMade() - before).toBeLessThanOrEqual(1 + 4)
     const one = connectionsMade()
     for (let n = 0; n < 10; n++) await host.run('true', [])
@@ -127,7 +127,7 @@ describe('one shared connection', () => {
     await host.run('true', [])
     cut(configFile)
     await expect.poll(() => processesOf(configFile)).toEqual([])
-    await wait(100) // Until its end is known here too: a call before that makes a connection for itself.
+    await wait(100) // Until its end is noticed here: an earlier call opens its own connection.
     const before = connectionsMade()
     for (let n = 0; n < 5; n++) expect((await host.run('echo back', [])).stdout.toString()).toBe('back\n')
     expect(connectionsMade()).toBe(before + 1)
@@ -223,7 +223,7 @@ describe('a stream that breaks half-way never ends', () => {
     const { ended, error } = await seen
     expect(ended).toBe(false)
     expect(error).toBeInstanceOf(HostError)
-    expect(error?.message).toMatch(/^verda: the connection was lost half-way/)
+    expect(error?.message).toMatch(/^verda: the connection was lost midway/)
     await expectNoneLeft(mark)
   })
 
@@ -255,7 +255,7 @@ describe('what an operator is told', () => {
     [
       'nothing listens on the port',
       async () => `Port ${await freePort()}`,
-      [/no ssh server listens/, /systemctl status ssh/, /Connection refused/],
+      [/no ssh server is listening/, /systemctl status ssh/, /Connection refused/],
     ],
     [
       'the name is unknown',
@@ -266,7 +266,7 @@ describe('what an operator is told', () => {
       'the host key is unknown',
       () => `${usual()}\n  UserKnownHostsFile /dev/null\n  GlobalKnownHostsFile none`,
       [
-        /not known here, and is never taken unseen/,
+        /not known here, and none is accepted unseen/,
         /ssh-keyscan -t ed25519 -p \d+ 127\.0\.0\.1 >> ~\/\.ssh\/known_hosts/,
       ],
     ],
@@ -368,7 +368,7 @@ test('200 MB over the connection: the same bytes in bounded memory; the rate is 
   expect((most - before) / 1e6).toBeLessThan(80)
 })
 
-/** Kills the oldest process of this machine whose command line (newlines as spaces) fits: a bash, not its subshells. */
+/** Kills the oldest process with a matching command line (newlines as spaces): bash, not its subshells. */
 function killOldest(pattern: RegExp) {
   const pids = readdirSync('/proc').filter((name) => {
     if (!/^\d+$/.test(name)) return false

@@ -4,9 +4,9 @@ import path from 'node:path'
 import axe from 'axe-core'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { assess } from '../../lib/status/assess.ts'
-import { statusPage } from '../../lib/status/page/page.ts'
-import { readCronRuns } from '../../lib/status/schedule.ts'
+import { assess } from '../../lib/status/judge/assess.ts'
+import { readCronRuns } from '../../lib/status/judge/schedule.ts'
+import { statusPage } from '../../lib/status/show/page/page.ts'
 import { troubledWorld } from '../status/troubled-world.ts'
 import { healthyWorld } from '../status/world.ts'
 
@@ -37,7 +37,7 @@ afterAll(async () => {
 
 interface Opened {
   page: Page
-  /** What the console said, and what the page asked the network for. */
+  /** Console messages and network requests of the page. */
   said: string[]
 }
 
@@ -88,6 +88,35 @@ describe.each(sights)('the $name page, $width px wide, $scheme', ({ name, width,
   })
 })
 
+test('on a phone every state is seen without scrolling sideways, and the rest behind a summary', async () => {
+  const { page } = await open('troubled', 390, 'light')
+  const beyond = await page.evaluate(
+    '[...document.querySelectorAll("td .badge, td time, #growth td, #growth th")].filter((one) => one.getBoundingClientRect().right > 390).length',
+  )
+  expect(beyond).toBe(0)
+  expect(await page.locator('#coverage td .badge:visible').count()).toBe(49)
+  const sizes = page.locator('#coverage td small:visible')
+  expect(await sizes.count()).toBe(0)
+  await page.getByText('Show sizes, copies and dates').click()
+  expect(await sizes.count()).toBeGreaterThan(100)
+  await page.close()
+})
+
+test('a failed day and a missed one are red, and drawn in shapes of their own', async () => {
+  const { page } = await open('troubled', 1280, 'light')
+  const red = await page.evaluate('getComputedStyle(document.querySelector(".failed")).fill')
+  expect(red).toBe('rgb(179, 32, 43)')
+  const shapes = await page.evaluate(
+    '[...document.querySelectorAll("#calendar .marks path")].map((one) => one.getAttribute("d"))',
+  )
+  expect(new Set(shapes as string[]).size).toBe(6)
+  expect(await page.locator('path.failed title').allTextContents()).toEqual([
+    ...['16', '17', '18'].map((date) => `2026-11-${date}: failed`),
+    '2026-11-24: failed, 1 made',
+  ])
+  await page.close()
+})
+
 test('names of files have done nothing to it', async () => {
   const { page } = await open('troubled', 1280, 'light')
   expect(await page.title()).toBe('7 to do: backups of production')
@@ -110,7 +139,7 @@ test('the keyboard alone leads everywhere: first to what needs a person, then to
     if (at.startsWith('BODY')) break
     reached.push(at)
   }
-  expect(reached[0]).toBe('A To what needs a person')
+  expect(reached[0]).toBe('A To the actions needed')
   const wanted = [
     'A Checklist',
     'A Room',
@@ -133,10 +162,14 @@ test('a list behind a summary opens with the keyboard', async () => {
 test('a screen reader is told what the eye sees: the calendar in words, the checklist with its answers', async () => {
   const { page } = await open('troubled', 1280, 'light')
   const strip = page.getByRole('img', { name: /^tailscale: archives on 42 days, the last 2026-11-24$/ })
-  expect(await strip.count()).toBe(3)
+  expect(await strip.count()).toBe(2)
+  const failed =
+    /^home-dev: failed on 3 days, the last 2026-11-18; no run on 2 days, the last 2026-11-11; archives on 37/
+  expect(await page.getByRole('img', { name: failed }).count()).toBe(1)
+  expect(await page.getByRole('listitem').filter({ hasText: 'no run, though one was due' }).count()).toBe(1)
   expect(await page.getByRole('listitem').filter({ hasText: '✗ no' }).count()).toBeGreaterThan(3)
   expect(await page.getByRole('heading', { level: 2 }).allTextContents()).toEqual([
-    'What needs a person',
+    'Action needed',
     'Checklist',
     'Every item in every store',
     'Calendar of the last 42 days',

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Assessment } from '../../lib/status/assess.ts'
+import type { Assessment } from '../../lib/status/judge/assess.ts'
 import { buildTwoMachines, type TwoMachines } from './two-machines.ts'
 
 let machines: TwoMachines
@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => machines.dispose())
 
-/** On Mello, which has no share of its own: SFS alone, for which the images were never backed up. */
+/** As on Mello without a share: only SFS, and no image backups. */
 async function look(args: string[] = [], now = '2026-11-24T10:30:00Z') {
   const { code, report } = await machines.run('status', ['--stores', 'sfs', ...args], {
     SFS_ROOT: '/nowhere/on/mello',
@@ -59,7 +59,7 @@ test('when Verda is away, it shows how the share was when it was last seen', asy
   try {
     const { state, troubles } = await look([], '2026-11-25T08:00:00Z')
     expect(troubles).toEqual(['unreachable sfs', 'missing sfs'])
-    expect(state.findings[0]?.what).toContain('shown is how it was 2026-11-24T10:30Z')
+    expect(state.findings[0]?.what).toContain('showing its state as of 2026-11-24 10:30')
     expect(state.findings[0]?.todo).toContain('--verda-off')
     expect(cell(state)).toMatchObject({ state: 'fresh', asOf: '2026-11-24T10:30:00.000Z' })
   } finally {
@@ -104,5 +104,5 @@ test('a share that has gone from a Verda that answers is told of, marked or not'
   })
   const { findings } = report as unknown as Assessment
   expect(findings[0]?.what).toContain('there is no /nowhere/at/all on verda')
-  expect(findings[0]?.todo).toContain('Mend that on Verda')
+  expect(findings[0]?.todo).toContain('Fix this on Verda')
 })

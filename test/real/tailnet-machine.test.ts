@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { startTailnet, type Tailnet } from '../servers/tailnet.ts'
 import { layTailnetMachine, type TailnetMachine } from './tailnet-machine.ts'
 
-/** The machine that tests of the restore run on says and does what one with systemd would. */
+/** The restore tests' machine answers and acts like one with systemd. */
 
 let tailnet: Tailnet
 beforeAll(async () => {
@@ -25,7 +25,7 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true })
 })
 
-/** A line typed on the machine: its exit code and all that it said. */
+/** Runs a line on the machine; returns its exit code and all output. */
 function type(line: string, on = machine): [code: number | null, said: string] {
   const { status, stdout, stderr } = spawnSync('sh', ['-c', line], {
     env: { PATH: `${on.bin}:${process.env.PATH}` },
@@ -83,7 +83,7 @@ test('masking stops nothing by itself, and the link alone masks too', () => {
 })
 
 test('a daemon that cannot start is reported as systemd does', () => {
-  // Where its socket is to be, there is a folder.
+  // A folder blocks the path of its socket.
   type(`mkdir -p ${root}/run/tailscale/tailscaled.sock/full`)
   expect(type('systemctl start tailscaled')).toEqual([
     1,

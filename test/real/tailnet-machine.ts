@@ -12,23 +12,23 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Tailnet } from '../servers/tailnet.ts'
 
-/** A machine on which `systemctl` and `tailscale` work as on a new instance, though there is no systemd. */
+/** A machine where `systemctl` and `tailscale` work as on a new instance, without systemd. */
 export interface TailnetMachine {
-  /** Comes first in the PATH of what runs on it: `systemctl`, `tailscale`, `tailscaled`. */
+  /** First in the PATH of its programs: `systemctl`, `tailscale`, `tailscaled`. */
   bin: string
   /** Where its tailscaled keeps its state. */
   stateDir: string
-  /** Every call of systemctl and of tailscale so far, oldest first: `systemctl start tailscaled`. */
+  /** Every call of systemctl and tailscale so far, oldest first: `systemctl start tailscaled`. */
   calls(): string[]
-  /** What its tailscaled has said. */
+  /** Its tailscaled's log. */
   log(): string
-  /** Stops its tailscaled without a call in the list, as a vanished instance stops. */
+  /** Stops its tailscaled without a logged call, like an instance that vanishes. */
   kill(): void
-  /** Stops its tailscaled and removes the shims; what lies below `root` stays. */
+  /** Stops its tailscaled and removes the shims; `root` stays. */
   close(): Promise<void>
 }
 
-/** The machine's files lie below `root`: its tailscaled is installed, neither masked nor enabled, and has never run. */
+/** Sets up a machine below `root`: tailscaled is installed, neither masked nor enabled, and has never run. */
 export function layTailnetMachine(tailnet: Tailnet, root: string): TailnetMachine {
   const folder = mkdtempSync(path.join(tmpdir(), 'tailnet-machine-'))
   const file = (...parts: string[]) => path.join(folder, ...parts)

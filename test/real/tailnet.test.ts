@@ -8,13 +8,13 @@ import { buildVerda, type Verda } from '../scripts/verda.ts'
 import { startTailnet, type Tailnet } from '../servers/tailnet.ts'
 import type { Daemon } from '../servers/tailscale-daemon.ts'
 
-/** What the real tailscaled does with an identity that comes back, and with one that does not. No code of the restore has a part in it. */
+/** What the real tailscaled does with an identity that comes back, or does not, without our code. */
 
 let tailnet: Tailnet
 let verda: Verda
 let mello: Daemon
 let folder: string
-/** The instance that was backed up, until it is destroyed. */
+/** The backed-up instance, until it is destroyed. */
 let old: Daemon
 let expected: string
 let archive: string
@@ -37,7 +37,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** The folder in which tailscaled of an instance of that name keeps its state. */
+/** The state folder of the instance with that name. */
 const stateOf = (name: string) => path.join(folder, name, 'var/lib/tailscale')
 
 async function newNode(name: string): Promise<Daemon> {
@@ -46,7 +46,7 @@ async function newNode(name: string): Promise<Daemon> {
   return node
 }
 
-/** As it is done by hand: `tar -x -C /`. */
+/** By hand: `tar -x -C /`. */
 function unpack(name: string) {
   mkdirSync(path.join(folder, name), { recursive: true })
   execFileSync('tar', ['-xzf', archive, '-C', path.join(folder, name)])
@@ -77,7 +77,7 @@ test('two instances with one identity both say that all is well: neither status 
     expect(await onlineFor(each, expected)).toBeUndefined()
     await expect(each.tailscale('ping', '--c=1', expected)).resolves.toBe(`${expected} is local Tailscale IP`)
   }
-  // To everybody else they are one node, and one of the two answers.
+  // Other nodes see one node, and only one of the two answers.
   const answers = (await Promise.all([old, twin].map((each) => each.status()))).map(
     ({ Self }) => Self.Addrs?.[0],
   )
@@ -130,7 +130,7 @@ test('a daemon that starts with its identity has its address again, and nobody l
   await back.tailscale('down')
   await back.stop()
   const down = await tailnet.startDaemon(stateOf('back'))
-  // The address alone is no proof that a node can be reached.
+  // An address alone does not prove that a node is reachable.
   expect(await down.tailscale('ip', '-4')).toBe(expected)
   expect((await down.status()).BackendState).toBe('Stopped')
   expect(await mello.ping(expected)).toBeUndefined()

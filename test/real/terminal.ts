@@ -2,8 +2,8 @@ import { stripVTControlCharacters } from 'node:util'
 import type { BareMachine, MachineRun } from '../servers/bare-machine.ts'
 
 /**
- * Runs a command in a machine as an operator does, with a terminal, and answers the one question that it asks. `stdout` has everything that was to be seen, without
- * colours and without what a progress line wrote over itself.
+ * Runs a command on a terminal, as an operator does, and answers its one question. `stdout` is all that was
+ * visible, without colours and overwritten progress lines.
  */
 export async function atTerminal(
   machine: BareMachine,
@@ -11,7 +11,7 @@ export async function atTerminal(
   { question, answer, columns = 120 }: { question: string; answer: string; columns?: number },
 ): Promise<MachineRun> {
   const run = await machine.run(['python3', '-c', script, command, question, answer, `${columns}`])
-  // A progress line wipes itself out before anything else takes its place.
+  // A progress line erases itself before anything replaces it.
   const seen = run.stdout.split(/\r?\n/).map((line) => line.split('\x1b[1G\x1b[0K').at(-1) as string)
   return { ...run, stdout: stripVTControlCharacters(seen.join('\n')) }
 }

@@ -8,7 +8,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { buildVerda, type Verda } from '../scripts/verda.ts'
 
-/** Somebody between this machine and R2, with a certificate of their own making. */
+/** An attacker between this machine and R2, with a self-made certificate. */
 let folder: string
 let between: Server
 let verda: Verda

@@ -5,12 +5,12 @@ import type { Verda } from '../scripts/verda.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 
-/** Where the toolkit lies on Verda. */
+/** The toolkit's folder on Verda. */
 export const toolkitFolder = '/opt/comfyume-backup'
 
 /**
- * Sets the toolkit up on that Verda as the README does, and backs it up to Verda's share with the real script. Returns the archive's
- * key in the cache, and its bytes.
+ * Sets up the toolkit on that Verda as the README says, and backs it up to its share with the real script.
+ * Returns the archive's key in the cache, and its bytes.
  */
 export async function packToolkit(verda: Verda): Promise<{ key: string; bytes: number }> {
   layToolkit(path.join(verda.root, toolkitFolder))
@@ -21,7 +21,7 @@ export async function packToolkit(verda: Verda): Promise<{ key: string; bytes: n
   return { key, bytes: statSync(path.join(verda.cache, key)).size }
 }
 
-/** What a clone of this project would have, `npm ci --omit=dev`, the Node that runs this in `bin/`, and an empty `.env`. */
+/** Lays out a clone of this project, `npm ci --omit=dev`, the running Node in `bin/`, and an empty `.env`. */
 export function layToolkit(folder: string): void {
   const options = ['-c', `safe.directory=${project}`, '-C', project]
   const files = execFileSync('git', [

@@ -13,38 +13,39 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import type { ItemOutcome, Report } from '../../lib/backup/report.ts'
 import { buckets } from '../../lib/inventory.ts'
-import type { ItemOutcome, Report } from '../../lib/report.ts'
 import { buildVerda, settle } from '../scripts/verda.ts'
 import type { RealS3 } from '../servers/real-s3.ts'
 import { addUser, type Sshd, startSshd } from '../servers/sshd.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 
-/** How a run of a script ended. */
+/** The result of a script's run. */
 export interface Run {
   code: number | null
-  /** Everything but the report. */
+  /** All output but the report. */
   log: string
-  /** What the script printed on standard output; a killed one printed nothing. */
+  /** The script's report on standard output; a killed script prints none. */
   report: Report
   item(name: string): ItemOutcome
 }
 
-/** A run under way. */
+/** A run in progress. */
 export interface Running {
   child: ChildProcess
   pid: number
   ended: Promise<Run>
-  /** Without warning, as a power cut ends it. */
+  /** Without warning, like a power cut. */
   kill(): Promise<void>
 }
 
 export type TwoMachines = Awaited<ReturnType<typeof buildTwoMachines>>
 
 /**
- * Verda and Mello on this machine: Verda's files belong to root and are reached through a real ssh server by a sudo user whose login
- * shell is zsh; on Mello the scripts run as a user without any rights, with a home, keys and an ssh configuration of its own.
+ * Verda and Mello on this machine. Verda's files belong to root; a sudo user with zsh reaches them through a
+ * real ssh server. Mello's scripts run as a user without rights, with its own home, keys and ssh
+ * configuration.
  */
 export async function buildTwoMachines() {
   const login = addUser({ sudo: true })
@@ -98,22 +99,22 @@ export async function buildTwoMachines() {
   return {
     verda,
     sshd,
-    /** Mello's copies of Verda: where MELLO_BACKUPS is when nothing is set. */
+    /** Mello's copies of Verda: the default of MELLO_BACKUPS. */
     copies: home('backups/verda'),
     home,
     own,
     operator: { name: operator.name, uid, gid, home: operator.home },
     start,
     run: (...args: Parameters<typeof start>): Promise<Run> => start(...args).ended,
-    /** Puts a file below Mello's root. */
+    /** Writes a file below Mello's root. */
     writeOnMello(file: string, content: string | Buffer) {
       const target = home('mello', file)
       mkdirSync(path.dirname(target), { recursive: true })
       writeFileSync(target, content)
-      // Only what is new: a change of owner is a change, and what did not change must look so.
+      // Only new files: a new owner counts as a change to a file.
       execFileSync('find', [home('mello'), '-user', 'root', '-exec', 'chown', `${uid}:${gid}`, '{}', '+'])
     },
-    /** A further name for ssh, with its own lines of configuration. */
+    /** Another name for ssh, with its own configuration. */
     addSshHost(name: string, lines: string) {
       const file = home('.ssh/config')
       writeFileSync(file, `Host ${name}\n${lines}\n${readFileSync(file, 'utf8')}`)
@@ -128,7 +129,7 @@ export async function buildTwoMachines() {
   }
 }
 
-/** The settings with which `store` is that server, reached with the key that may not delete. */
+/** Settings that make this server `store`, with the key that may not delete. */
 export function storeSettings(store: 'R2' | 'HETZNER', { endpoint, withoutDelete }: RealS3, port?: number) {
   const { accessKeyId, secretAccessKey, sessionToken = '' } = withoutDelete
   return {
@@ -139,10 +140,10 @@ export function storeSettings(store: 'R2' | 'HETZNER', { endpoint, withoutDelete
   }
 }
 
-/** By their names in the specification. */
+/** Their names from the specification. */
 export const bucketNames = Object.values(buckets).map(({ name }) => name)
 
-/** A small project of workshop users on Mello, with a private git repository for its credentials; returns the settings. */
+/** A project with workshop users on Mello and a private repository for credentials; returns the settings. */
 export function layUserFiles(machines: TwoMachines): Record<string, string> {
   const { writeOnMello, home, own } = machines
   const data = 'home/dev/comfyume-v1/data'
@@ -158,7 +159,7 @@ export function layUserFiles(machines: TwoMachines): Record<string, string> {
   return { CREDENTIALS_REPO: home('credentials.git') }
 }
 
-/** What `sha256sum -c` and `gzip -t` say of everything in a folder that has a record; and of every archive, that it has content. */
+/** What `sha256sum -c` and `gzip -t` report of a folder's archives with records, and empty archives. */
 export function checkByHand(folder: string): string[] {
   const names = existsSync(folder) ? (readdirSync(folder, { recursive: true }) as string[]) : []
   return names.flatMap((name) => {
@@ -199,9 +200,9 @@ function runOf(code: number | null, out: string, log: string): Run {
   }
 }
 
-/** Every setting, empty: neither this machine's environment nor a .env here says anything. */
+/** Every setting, empty, so neither the environment nor a .env file matters. */
 function unset(): Record<string, string> {
-  const text = readFileSync(path.join(project, 'lib/settings.ts'), 'utf8')
+  const text = readFileSync(path.join(project, 'lib/settings/settings.ts'), 'utf8')
   const names = [...text.matchAll(/'([A-Z][A-Z0-9]*_[A-Z0-9_]+)'/g)].map(([, name]) => [name as string, ''])
   const keys = ['ENDPOINT', 'ACCESS_KEY_ID', 'SECRET_ACCESS_KEY', 'SESSION_TOKEN']
   const stores = ['R2', 'HETZNER'].flatMap((store) => keys.map((key) => [`${store}_${key}`, '']))
@@ -209,7 +210,7 @@ function unset(): Record<string, string> {
   return Object.fromEntries([...names, ...stores, ...own, ['ENVIRONMENT', '']])
 }
 
-/** In the user's own ~/.ssh, which ssh looks up in the system's list of users, whatever HOME says. */
+/** In the user's own ~/.ssh: ssh takes the home from the system's user list, not from HOME. */
 function layKeys(folder: string, sshd: Sshd, user: string): void {
   mkdirSync(folder, { mode: 0o700 })
   for (const name of ['id', 'known_hosts'])
@@ -219,7 +220,7 @@ function layKeys(folder: string, sshd: Sshd, user: string): void {
   writeFileSync(path.join(folder, 'config'), `Host verda\n  ${lines.join('\n  ')}\n`)
 }
 
-/** What runs of that user left outside of its home: the folder of the locks, and those of ssh connections of killed runs. */
+/** That user's leftovers outside of its home: the locks' folder, and ssh folders of killed runs. */
 function removeLeftOver(uid: number): void {
   for (const folder of ['/run/lock', '/tmp', tmpdir()]) {
     for (const name of existsSync(folder) ? readdirSync(folder) : []) {

@@ -28,7 +28,7 @@ afterAll(() => verda.dispose())
 
 const file = (key: string) => path.join(verda.cache, key)
 
-/** An archive of a few hundred bytes with its record, dated by the hour. */
+/** Writes an archive of a few hundred bytes with its record, dated by the hour. */
 function putArchive(item: string, hour: number): string {
   const stamp = new Date(Date.UTC(2026, 0, 1, hour)).toISOString().slice(0, 13).replace('T', '-')
   const key = `${item === 'scripts' ? '' : 'config/'}${item}-${stamp}.tar.gz`
@@ -42,7 +42,7 @@ function putArchive(item: string, hour: number): string {
   return key
 }
 
-/** Every way in which an archive, or its record, goes bad; each keeps what is said of it. */
+/** Every way in which an archive or record goes bad, and what verify must say. */
 const corruptions: Record<string, { spoil(key: string, other: string): void; said: RegExp }> = {
   'a bit at the start': { spoil: (key) => flip(key, () => 0), said: /right size and other content/ },
   'a bit in the middle': {
@@ -50,8 +50,8 @@ const corruptions: Record<string, { spoil(key: string, other: string): void; sai
     said: /right size and other content/,
   },
   'a bit at the end': { spoil: (key) => flip(key, (size) => size - 1), said: /right size and other content/ },
-  'cut short': { spoil: (key) => truncateSync(file(key), 100), said: /is cut short: 100 of \d+ bytes/ },
-  emptied: { spoil: (key) => truncateSync(file(key), 0), said: /is cut short: 0 of \d+ bytes/ },
+  'cut short': { spoil: (key) => truncateSync(file(key), 100), said: /is cut short: 100 bytes of / },
+  emptied: { spoil: (key) => truncateSync(file(key), 0), said: /is cut short: 0 bytes of / },
   'a byte too long': {
     spoil: (key) => appendFileSync(file(key), 'x'),
     said: /is longer than its record says/,
@@ -59,18 +59,18 @@ const corruptions: Record<string, { spoil(key: string, other: string): void; sai
   'the archive is gone': { spoil: (key) => rmSync(file(key)), said: /is gone, only its record is there/ },
   'the record is garbage': {
     spoil: (key) => writeFileSync(file(`${key}.sha256`), 'garbage\n'),
-    said: /its record .* cannot be read as one; the archive itself is whole gzip/,
+    said: /its record .* is not a readable record; the archive itself is whole gzip/,
   },
   'the record is of another archive': {
     spoil: (key, other) => writeFileSync(file(`${key}.sha256`), readFileSync(file(`${other}.sha256`))),
-    said: /its record .* speaks of another archive/,
+    said: /its record .* names another archive/,
   },
   'no record, and cut short': {
     spoil(key) {
       rmSync(file(`${key}.sha256`))
       truncateSync(file(key), 100)
     },
-    said: /has no record and is no whole gzip file/,
+    said: /has no record and is not a complete gzip file/,
   },
 }
 
@@ -82,7 +82,7 @@ function flip(key: string, at: (size: number) => number): void {
 }
 
 test('ten thousand archives: every seeded corruption is found and named for what it is, and no other archive is', {
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async () => {
   mkdirSync(file('config'), { recursive: true })
   const keys = Array.from({ length: count }, (_, index) =>
@@ -90,7 +90,7 @@ test('ten thousand archives: every seeded corruption is found and named for what
   )
   const expected = new Map<string, string>()
   for (let index = 0; index < count; index += 50) {
-    // Prime to 10, so that every item is struck.
+    // Cycles so that every item is hit.
     const key = keys[(index + ((index / 50) % 50)) % count] as string
     const kind = Object.keys(corruptions)[(index / 50) % Object.keys(corruptions).length] as string
     corruptions[kind]?.spoil(key, keys[(index + 49) % count] as string)

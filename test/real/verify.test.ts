@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeRecord, readRecord } from '../../lib/record.ts'
-import { readSettings } from '../../lib/settings.ts'
+import { readSettings } from '../../lib/settings/settings.ts'
 import { openStore } from '../../lib/stores/open.ts'
 import type { VerifyReport } from '../../lib/verify/report.ts'
 import { buildVerda, type Verda } from '../scripts/verda.ts'
@@ -14,7 +14,7 @@ import { type RealS3, realS3Servers } from '../servers/real-s3.ts'
 import { ownerOf } from './buckets.ts'
 import { bucketNames, storeSettings } from './two-machines.ts'
 
-/** `STREAM_GB=20` takes three times as much room in the temporary folder. */
+/** `STREAM_GB=20` needs three times that space in the temporary folder. */
 const gigabytes = Number(process.env.STREAM_GB ?? 1)
 const large = 'config/home-dev-2026-11-23.tar.gz'
 const flipped = 'config/ufw-2026-11-23.tar.gz'
@@ -77,8 +77,7 @@ test(`${gigabytes} GB from a folder and from MinIO at once, with a key that cann
   expect(checked.map(({ store, key, status }) => `${store} ${key} ${status}`).sort()).toEqual(
     [`r2 ${orphan} unverified`, `r2 ${flipped} broken`, `r2 ${large} good`, `sfs ${large} good`].sort(),
   )
-  const looked = (await server.log()).slice(before)
-  expect(looked.filter(({ operation }) => !/^(List|Get|Head)/.test(operation))).toEqual([])
+  expect(await written(before)).toEqual([theReport])
   console.info(
     `${gigabytes} GB twice in ${seconds.toFixed(1)} s, ${Math.round((gigabytes * 2000) / seconds)} MB/s; peak ${peak} MB`,
   )
@@ -86,22 +85,28 @@ test(`${gigabytes} GB from a folder and from MinIO at once, with a key that cann
   expect(peak).toBeLessThan(300)
 })
 
-test('the record of an orphan is the one thing that --adopt writes there', async () => {
+test('the record of an orphan and the report are all that --adopt writes there', async () => {
   const before = (await server.log()).length
   const { code, stdout, stderr } = await verda.script('verify', ['--adopt', '--only', 'env', '--json'], {
     env,
   })
   expect(code, stderr).toBe(0)
   expect(JSON.parse(stdout).adopted).toHaveLength(1)
-  const wrote = (await server.log())
-    .slice(before)
-    .filter(({ operation }) => !/^(List|Get|Head)/.test(operation))
-  expect(wrote.map(({ key }) => key)).toEqual([`${orphan}.sha256`])
+  expect(await written(before)).toEqual([`${orphan}.sha256`, theReport])
   const text = (await server.raw(bucketNames[0] as string, `${orphan}.sha256`)).toString()
   expect(readRecord(text)).toMatchObject({ archive: path.basename(orphan), item: 'env', host: 'verda' })
 })
 
-/** In MB: the most that a process ever had in memory; 0 when it is gone, or has ended and not been waited for. */
+/** Verify writes its report to each store that it read. */
+const theReport = expect.stringMatching(/^runs\/verify-2026-11-24-10-00-\d\d\.json$/)
+
+/** The keys of all writing requests after the first `before`. */
+async function written(before: number): Promise<string[]> {
+  const requests = (await server.log()).slice(before)
+  return requests.filter(({ operation }) => !/^(List|Get|Head)/.test(operation)).map(({ key }) => key)
+}
+
+/** In MB: a process's peak memory; 0 if it is gone or a zombie. */
 function peakOf(pid: number): number {
   try {
     const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0

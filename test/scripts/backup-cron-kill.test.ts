@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { processesOf } from '../hosts/processes.ts'
 import { buildVerda, itemOf, reportOf, settle, type Verda } from './verda.ts'
 
-/** Law 3: whenever a run is killed, nothing looks complete and is not, no good copy is lost, and the next run mends and succeeds. */
+/** Law 3: after a kill nothing incomplete looks complete, no good copy is lost, the next run succeeds. */
 
 let verda: Verda
 beforeEach(() => {
@@ -22,12 +22,12 @@ const preloaded = (now: string, more: Record<string, string>) =>
     env: { BACKUP_NOW: now, NODE_OPTIONS: `--import=${preload}`, KILL_BELOW: verda.cache, ...more },
   })
 
-/** A run that dies just before its call number `cut` that changes something on the share. */
+/** A run that dies just before its call number `cut` that changes the share. */
 async function cutRun(cut: number, now: string) {
   expect((await preloaded(now, { KILL_AT: String(cut) })).signal, `cut ${cut}`).toBe('SIGKILL')
 }
 
-/** How many such calls a whole run makes; the share is then as it was before. */
+/** The number of such calls in a whole run; leaves the share as it was. */
 async function countCalls(now: string): Promise<number> {
   const [count, copy] = [path.join(verda.folder, 'count'), path.join(verda.folder, 'copy')]
   execFileSync('cp', ['-a', verda.sfs, copy])
@@ -37,7 +37,7 @@ async function countCalls(now: string): Promise<number> {
   return Number(readFileSync(count, 'utf8'))
 }
 
-/** Every archive of env that has a fitting record, by its stamp, with the password that it holds. */
+/** Every archive of env with a fitting record, by stamp, with its password. */
 const backups = () => {
   const problems = verda.checkByHand()
   return Object.fromEntries(

@@ -1,12 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, statSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Plan } from '../../lib/backup/plan.ts'
 import { items } from '../../lib/inventory.ts'
-import { takeLocks } from '../../lib/locks.ts'
-import type { Plan } from '../../lib/plan.ts'
-import { buildVerda, itemOf, reportOf, settle, type Verda } from './verda.ts'
+import { buildVerda, holdItems, itemOf, reportOf, settle, type Verda } from './verda.ts'
 
 let verda: Verda
 beforeEach(() => {
@@ -113,7 +110,6 @@ describe('a run', () => {
     ['nothing left out by --quick, which has nothing to leave out here', ['--quick', '--dry-run'], byDefault],
   ])('--only: %s', async (_, args, expected) => {
     const run = await verda.cron([...args, '--json'])
-    expect(run.code).toBe(0)
     const answer = JSON.parse(run.stdout)
     const named = answer.jobs.map(({ item }: { item: string }) => item)
     expect(named).toEqual(expected)
@@ -150,11 +146,33 @@ describe('law 10: --dry-run', () => {
   })
 
   test('in words, names each item with its sources, its target and its keep rule', async () => {
-    const { stdout, code } = await verda.cron(['--dry-run', '--only', 'env,comfyume-worker'])
-    expect(code).toBe(0)
+    const { stdout } = await verda.cron(['--dry-run', '--only', 'env,comfyume-worker'])
     expect(stdout).toContain('env: /home/dev/comfyume-v1/.env on verda')
     expect(stdout).toContain('-> sfs: config/env-<day>.tar.gz; keeps 5 daily, 3 weekly, 3 monthly')
     expect(stdout).toContain('-> sfs: comfyume-worker-<day>.tar.gz; keeps 1 daily, 1 monthly')
+  })
+})
+
+describe('--dry-run says what would go wrong, and ends with 1', () => {
+  test('a source that is missing', async () => {
+    verda.remove('etc/ufw')
+    const { code, stdout } = await verda.cron(['--dry-run', '--only', 'env,ufw'])
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^PROBLEM ufw: \/etc\/ufw missing on verda/m)
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe(
+      'FAILED backup-cron --dry-run: a run now would be incomplete',
+    )
+    const json = await verda.cron(['--dry-run', '--json', '--only', 'ufw'])
+    expect([json.code, JSON.parse(json.stdout).problems]).toEqual([1, [expect.stringMatching(/^ufw: /)]])
+  })
+
+  test('a share that is not mounted', async () => {
+    const { code, stdout } = await verda.cron(['--dry-run', '--only', 'env'], {
+      env: { SFS_REQUIRE_MOUNT: '1' },
+    })
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^PROBLEM sfs: \S+ is not a mount point/m)
+    expect(existsSync(verda.cache)).toBe(false)
   })
 })
 
@@ -236,15 +254,16 @@ test('--help explains the flags, the settings and the exit codes', async () => {
     '--dry-run',
     '--json',
     '--quiet',
-    '--help',
+    '-h, --help',
+    '--version',
   ])
     expect(stdout).toContain(`  ${word} `)
-  for (const line of ['SFS_ROOT', 'VERDA_ROOT', 'BACKUP_NOW', '  75  ']) expect(stdout).toContain(line)
+  for (const line of ['SFS_ROOT', 'VERDA_ROOT', 'PROJECT_DIR', '  75  ']) expect(stdout).toContain(line)
 })
 
 describe('two runs at once', () => {
-  /** What another run of the script would hold. */
-  const hold = (held: string[]) => takeLocks(held, lockScope(verda), 'backup-cron')
+  /** Takes the locks that another run would hold. */
+  const hold = (held: string[]) => holdItems(verda, held)
 
   test('the second exits 75 and names the process that holds its items', async () => {
     const locks = await hold(byDefault)
@@ -267,12 +286,13 @@ describe('two runs at once', () => {
     expect((await verda.cron(['--quiet'])).code).toBe(0)
   })
 
-  test('only what is held is left out; the rest is stored, and that is no failure', async () => {
+  test('only what is held is left out; the rest is stored, and the run says that it is not all', async () => {
     const locks = await hold(['ufw'])
     try {
       const run = await verda.cron(['--json', '--only', 'ufw,env'])
-      expect(run.code).toBe(0)
+      expect(run.code).toBe(1)
       const report = reportOf(run)
+      expect(report.ok).toBe(false)
       expect(itemOf(report, 'ufw')).toMatchObject({ status: 'skipped' })
       expect(itemOf(report, 'env')).toMatchObject({ status: 'stored' })
     } finally {
@@ -289,6 +309,53 @@ describe('two runs at once', () => {
     expect(itemOf(reportOf(ended), 'env').status).toBe('stored')
   })
 
+  test.each([
+    ['another HOME', { HOME: '/nowhere' }],
+    ['another MELLO_BACKUPS', { MELLO_BACKUPS: '/nowhere' }],
+    [
+      'another R2',
+      { R2_ENDPOINT: 'http://127.0.0.1:9', R2_ACCESS_KEY_ID: 'id', R2_SECRET_ACCESS_KEY: 'key' },
+    ],
+    ['another path to the share', () => ({ SFS_ROOT: alias() })],
+  ])('a run with %s backs up to the same share all the same, so it waits its turn', async (_, env) => {
+    const locks = await hold(['env'])
+    try {
+      const more = typeof env === 'function' ? env() : env
+      const run = await verda.cron(['--json', '--only', 'env'], { env: more })
+      expect([run.code, itemOf(reportOf(run), 'env').reason]).toEqual([
+        75,
+        expect.stringContaining(`is being backed up by pid ${process.pid} (`),
+      ])
+    } finally {
+      await locks.release()
+    }
+  })
+
+  /** A second name of the share. */
+  function alias(): string {
+    const link = path.join(verda.folder, 'alias')
+    symlinkSync(verda.sfs, link)
+    return link
+  }
+
+  test('another environment on the same share is not held up', async () => {
+    const locks = await hold(['env'])
+    try {
+      const run = await verda.cron(['--only', 'env'], { env: { ENVIRONMENT: 'staging' } })
+      expect(run.code).toBe(0)
+    } finally {
+      await locks.release()
+    }
+  })
+
+  test('where no lock can be made, the run says so and does its work', async () => {
+    verda.put('.locks', 'in the way')
+    const run = await verda.cron(['--json', '--only', 'env'])
+    expect([run.code, itemOf(reportOf(run), 'env').status]).toEqual([0, 'stored'])
+    expect(reportOf(run).warnings?.join()).toContain(`no lock in ${verda.cache}/.locks`)
+    expect(run.stderr).toContain('warning no lock in')
+  })
+
   test('the hourly line and the line of the images at 3 am do not disturb each other', async () => {
     const locks = await hold(items.filter(({ group }) => group === 'containers').map(({ name }) => name))
     try {
@@ -299,31 +366,6 @@ describe('two runs at once', () => {
       await locks.release()
     }
   })
-
-  test('two real runs started together: every item is backed up by one of them, once', async () => {
-    const runs = await Promise.all([verda.cron(['--json']), verda.cron(['--json'])])
-    for (const { code } of runs) expect([0, 75]).toContain(code)
-    for (const item of ['tailscale', 'ssh-host-keys', 'fail2ban', 'ufw', 'env'])
-      expect(runs.filter((run) => itemOf(reportOf(run), item).status === 'stored')).toHaveLength(1)
-    expect(verda.checkByHand()).toEqual([])
-  })
-})
-
-test('a run in the bare environment of cron, from another folder, does its work', async () => {
-  mkdirSync(path.join(verda.folder, 'elsewhere'))
-  const project = path.resolve(import.meta.dirname, '../..')
-  const child = spawn(
-    path.join(project, 'node_modules/.bin/tsx'),
-    [path.join(project, 'scripts/backup-cron.ts')],
-    {
-      cwd: path.join(verda.folder, 'elsewhere'),
-      env: { ...verda.settings, PATH: `${path.dirname(process.execPath)}:/usr/bin:/bin`, HOME: verda.folder },
-      stdio: 'ignore',
-    },
-  )
-  const [code] = await once(child, 'close')
-  expect(code).toBe(0)
-  expect(readdirSync(path.join(verda.cache, 'config'))).toHaveLength(10)
 })
 
 test('a new day with nothing new is a link to the same bytes, with a record of its own', async () => {
@@ -339,14 +381,29 @@ test('a new day with nothing new is a link to the same bytes, with a record of i
   expect(verda.checkByHand()).toEqual([])
 })
 
-/** As lib/cli/backup-command.ts makes it from the settings of a run without object stores. */
-function lockScope({ cache, folder }: Verda): string {
-  return JSON.stringify([
-    'production',
-    cache,
-    path.join(folder, 'backups/verda'),
-    undefined,
-    undefined,
-    undefined,
-  ])
-}
+test('certificates are taken wherever they are in /etc/ssl, and nothing is what packages put there', async () => {
+  verda.write('etc/ssl/openssl.cnf', '[req]\n')
+  verda.write('etc/ssl/certs/ca-certificates.crt', 'CAs of the system')
+  verda.write('etc/ssl/certs/java/cacerts', 'the same for Java')
+  verda.write('etc/ssl/certs/0a1b2c3d.0', 'one of them by its hash')
+  expect((await verda.run({ only: ['ssl'] })).item).toMatchObject({ status: 'skipped' })
+  verda.write('etc/ssl/workshop.example/fullchain.pem', 'certificate')
+  verda.write('etc/ssl/certs/workshop.pem', 'certificate')
+  expect((await verda.run({ only: ['ssl'] })).item).toMatchObject({ status: 'stored' })
+  verda.write('etc/default/ufw', 'DEFAULT_INPUT_POLICY="DROP"\n')
+  verda.write('etc/default/tailscaled', 'FLAGS="--encrypt-state=false"\n')
+  await verda.run({ only: ['ufw'] })
+  await verda.run({ only: ['tailscale'] })
+  const root = path.join(verda.folder, 'drill')
+  expect(await verda.restore(['--yes', '--only', 'ssl,ufw,tailscale', '--root', root])).toMatchObject({
+    code: 0,
+  })
+  const back = [
+    'ssl/workshop.example/fullchain.pem',
+    'ssl/certs/workshop.pem',
+    'default/ufw',
+    'default/tailscaled',
+  ]
+  expect(back.filter((file) => !existsSync(path.join(root, 'etc', file)))).toEqual([])
+  expect(existsSync(path.join(root, 'etc/ssl/certs/java'))).toBe(false)
+})

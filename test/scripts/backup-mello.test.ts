@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { settle } from './verda.ts'
 import { buildWorkshop, cacheBucket, reportIn, userFilesBucket, type Workshop } from './workshop.ts'
 
@@ -44,6 +44,32 @@ it('--quick leaves the outputs out', async () => {
   await workshop.backupMello(['--quick'])
   const archives = workshop.r2.keys(userFilesBucket).filter((key) => key.endsWith('.tar.gz'))
   expect(archives).toEqual(['user-data-2026-11-24-10.tar.gz'])
+})
+
+it('the remedy for shrunken user data accepts nothing else, and works as it is printed', async () => {
+  workshop = await buildWorkshop()
+  const large = (folder: string, bytes: number) =>
+    workshop.write(`${project}/data/${folder}/user001/large`, 'x'.repeat(bytes))
+  for (const folder of ['workflows', 'outputs']) large(folder, 10_000)
+  settle()
+  await workshop.backupMello(['--only', 'user-data'])
+  for (const folder of ['workflows', 'outputs']) large(folder, 1000)
+  settle()
+  const later = { BACKUP_NOW: '2026-11-24T11:00:00Z' }
+  const refused = await workshop.backupMello(['--only', 'user-data'], later)
+  const remedies = [...refused.stdout.matchAll(/run once: comfyume-backup backup-mello (.*)/g)].map(
+    ([, args]) => args,
+  )
+  expect([...new Set(remedies)].sort()).toEqual([
+    '--only item:user-data --accept-shrink',
+    '--only user-outputs --accept-shrink',
+  ])
+  const accepted = reportIn(
+    await workshop.backupMello([...(remedies[0] as string).split(' '), '--json'], later),
+  )
+  expect(accepted.items.map(({ item, status }: Record<string, string>) => [item, status])).toEqual([
+    ['user-data', 'stored'],
+  ])
 })
 
 it('commits changed credentials on top of what others pushed, and never by force', async () => {
@@ -130,7 +156,69 @@ it('writes no file through a link that the repository holds', async () => {
     clone,
     victim,
   ])
-  const run = await workshop.backupMello(['--only', 'credentials'])
+  // The link is longer than the file it replaces; sizes do not matter in this test.
+  const run = await workshop.backupMello(['--only', 'credentials', '--accept-shrink'])
   expect(execFileSync('cat', [victim]).toString()).toBe('safe\n')
   expect(run.code).toBe(0)
+})
+
+describe('the attributes of the repository', () => {
+  const push = (attributes: string) =>
+    execFileSync('bash', [
+      '-c',
+      'git clone -q "$1" "$2" 2>/dev/null; cd "$2"; printf "%s\\n" "$3" > .gitattributes; git add .; git -c user.name=x -c user.email=x@x commit -qm attributes; git push -q origin HEAD',
+      'x',
+      workshop.repository,
+      path.join(workshop.verda.folder, 'attributes'),
+      attributes,
+    ])
+
+  it.each(['* text=auto eol=lf', '* text ident', '.env working-tree-encoding=UTF-16'])(
+    'change nothing of what is pushed: %s',
+    async (attributes) => {
+      workshop = await buildWorkshop()
+      push(attributes)
+      workshop.write(`${project}/.env`, 'A=$Id$\r\nB=\u00e9\r\n')
+      const run = await workshop.backupMello(['--only', 'credentials'])
+      expect(run.code, run.stdout).toBe(0)
+      const pushed = execFileSync('git', ['--git-dir', workshop.repository, 'cat-file', 'blob', 'HEAD:.env'])
+      expect(pushed.toString()).toBe('A=$Id$\r\nB=\u00e9\r\n')
+      expect((await workshop.backupMello(['--only', 'credentials'])).stdout).toContain(
+        'unchanged credentials',
+      )
+      const to = path.join(workshop.verda.folder, 'back')
+      const back = await workshop.verda.restore(['--only', 'credentials', '--yes', '--root', to], {
+        env: { CREDENTIALS_REPO: workshop.repository },
+      })
+      expect(back.code, back.stdout + back.stderr).toBe(0)
+      expect(readFileSync(path.join(to, project, '.env'), 'utf8')).toBe('A=$Id$\r\nB=\u00e9\r\n')
+    },
+  )
+
+  it('a filter that encrypts, and is not set up here, is refused: nothing is pushed in the clear', async () => {
+    workshop = await buildWorkshop()
+    push('.env filter=git-crypt diff=git-crypt')
+    const head = workshop.git('rev-parse', 'HEAD')
+    const run = await workshop.backupMello(['--only', 'credentials'])
+    expect(run.code).toBe(1)
+    expect(run.stdout).toContain('sends .env through the filter git-crypt')
+    expect(workshop.git('rev-parse', 'HEAD')).toBe(head)
+  })
+})
+
+it('all that the server says of a push that it refuses is told', async () => {
+  workshop = await buildWorkshop()
+  await workshop.backupMello(['--only', 'credentials'])
+  const hook = path.join(workshop.repository, 'hooks/pre-receive')
+  writeFileSync(
+    hook,
+    '#!/bin/sh\necho "The branch is protected."\necho "Ask the owner for the role Maintainer."\nexit 1\n',
+    {
+      mode: 0o755,
+    },
+  )
+  workshop.write(`${project}/.env`, 'PASSWORD=newer\n')
+  const run = await workshop.backupMello(['--only', 'credentials'])
+  expect(run.stdout).toContain('The branch is protected.')
+  expect(run.stdout).toContain('Ask the owner for the role Maintainer.')
 })

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { settle } from './verda.ts'
 import {
   buildWorkshop,
@@ -17,10 +17,18 @@ let workshop: Workshop
 afterEach(() => workshop.dispose())
 
 const day = '2026-11-24'
+/** The toolkit itself: without it no shutdown is safe. */
+function writeToolkit(): void {
+  workshop.verda.write('opt/comfyume-backup/package.json', '{ "name": "comfyume-backup" }\n')
+  workshop.verda.write('opt/comfyume-backup/bin/node', 'node\n', 0o755)
+  settle()
+}
+
 const later = { BACKUP_NOW: '2026-11-24T15:30:00Z' }
 
 it('brings everything to Mello and R2 under the names of the facts, and says that it is safe to shut down', async () => {
   workshop = await buildWorkshop()
+  writeToolkit()
   const run = await workshop.backupVerda()
   expect(run.stderr).toBe('')
   expect(run.stdout.trimEnd().split('\n').at(-1)).toBe('SAFE TO SHUT DOWN')
@@ -55,6 +63,7 @@ it('brings everything to Mello and R2 under the names of the facts, and says tha
 
 it('writes nothing but the report of the run when nothing changed', async () => {
   workshop = await buildWorkshop()
+  writeToolkit()
   await workshop.backupVerda()
   const before = workshop.written().length
   const report = reportIn(await workshop.backupVerda(['--json'], later))
@@ -98,21 +107,28 @@ it('law 1: asks the server for nothing but listing, looking, reading and conditi
   expect(new Set(successful).size).toBe(successful.length)
 })
 
-it('limits itself to the stores of --to, and says why that is not safe when something goes elsewhere alone', async () => {
+it('limits itself to the stores of --to, and says nothing of a shutdown', async () => {
   workshop = await buildWorkshop()
   const run = await workshop.backupVerda(['--to', 'mello'])
   expect(run.code).toBe(0)
   expect(workshop.r2.log).toEqual([])
-  expect(run.stdout).toContain(
-    'NOT SAFE TO SHUT DOWN: models was skipped: goes to r2 alone, which --to leaves out',
-  )
+  expect(run.stdout).toContain('skipped models: goes to r2 alone, which --to leaves out')
+  expect(run.stdout).not.toContain('SHUT DOWN')
+  expect(run.stdout).toMatch(/ OK backup-verda: .*\n$/)
 })
 
 it('--quick leaves models and images out, and does not call that safe', async () => {
   workshop = await buildWorkshop()
-  const run = await workshop.backupVerda(['--quick'])
+  const run = await workshop.backupVerda(['--quick', '--json'])
   expect(run.code).toBe(0)
-  expect(run.stdout).toMatch(/NOT SAFE TO SHUT DOWN: not looked at in this run: comfyume-frontend.*models/)
+  expect(run.stderr).toMatch(/ OK backup-verda: .*\n$/)
+  expect(reportIn(run)).toMatchObject({
+    safeToShutDown: false,
+    againstShutdown: expect.arrayContaining([
+      'the run was asked for a part',
+      expect.stringMatching(/^not looked at.*models/),
+    ]),
+  })
   expect(workshop.r2.keys(containersBucket)).toEqual([])
 })
 
@@ -132,6 +148,10 @@ it('law 7: when one object store fails, the other and Mello get everything; the 
   expect(failed.code).toBe(1)
   const report = reportIn(failed)
   expect(report.safeToShutDown).toBe(false)
+  expect(failed.stderr).toMatch(
+    /FAILED backup-verda: 13 stored, 0 unchanged, 3 skipped, 13 failed in hetzner \(tailscale, /,
+  )
+  expect(failed.stderr).toContain('models -> r2: 2 files stored')
   for (const { item, status, stores } of report.items) {
     if (status === 'skipped') continue
     expect(status, item).toBe('failed')
@@ -190,14 +210,20 @@ it('stores an image again when its content is another', async () => {
   expect(workshop.r2.keys(containersBucket)).toContain(`comfyume-admin-${day}-15.tar.gz`)
 })
 
-it('does not touch a model of the same name and another size, and takes one without a record for granted', async () => {
+it('stores a model of the same name and another size beside what is there, and takes one without a record for granted', async () => {
   workshop = await buildWorkshop()
   await workshop.r2.put(modelsBucket, 'checkpoints/base.safetensors', Buffer.from("somebody else's model"))
   await workshop.r2.put(modelsBucket, 'loras/style.safetensors', Buffer.from('style\n'))
   workshop.writeModel('upscale_models/other.pth', 'x')
   const run = await workshop.backupVerda(['--only', 'models'])
-  expect(run.code).toBe(1)
-  expect(run.stdout).toContain('checkpoints/base.safetensors is there with 21 bytes, the model has 11')
+  expect(run.code, run.stderr).toBe(0)
+  const beside = `checkpoints/base-${day}.safetensors`
+  expect(await workshop.r2.content(modelsBucket, beside)).toEqual(
+    readFileSync(path.join(workshop.verda.root, 'mnt/sfs/models/checkpoints/base.safetensors')),
+  )
+  expect((await workshop.r2.content(modelsBucket, `${beside}.sha256`))?.toString()).toContain(
+    '# original: checkpoints/base.safetensors\n',
+  )
   expect(run.stdout).toContain('no rule covers upscale_models')
   expect((await workshop.r2.content(modelsBucket, 'checkpoints/base.safetensors'))?.toString()).toContain(
     'somebody',
@@ -237,7 +263,7 @@ it('tells of an archive whose record could not be written', async () => {
 })
 
 it.each([
-  ['an endpoint without .eu', { R2_ENDPOINT: 'https://abc.r2.cloudflarestorage.com' }, 2, 'is without .eu'],
+  ['an endpoint without .eu', { R2_ENDPOINT: 'https://abc.r2.cloudflarestorage.com' }, 2, 'lacks .eu'],
   ['no keys', { R2_ACCESS_KEY_ID: '', R2_SECRET_ACCESS_KEY: '' }, 2, 'R2_ACCESS_KEY_ID is missing'],
   ['a wrong key', { R2_ACCESS_KEY_ID: 'AKWRONG' }, 1, 'check R2_ACCESS_KEY_ID'],
   ['a wrong secret', { R2_SECRET_ACCESS_KEY: 'wrong' }, 1, 'check R2_SECRET_ACCESS_KEY'],
@@ -273,3 +299,62 @@ it('an unreachable Verda fails every item with one clear reason', async () => {
 function sha256(content: Buffer): string {
   return createHash('sha256').update(content).digest('hex')
 }
+
+describe('it is not safe to shut down', () => {
+  const verdict = async (env: Record<string, string> = {}) =>
+    (await workshop.backupVerda([], env)).stdout.trimEnd().split('\n').at(-1)
+
+  it('when something changed since the run read it', async () => {
+    workshop = await buildWorkshop()
+    writeToolkit()
+    // The homes are stored before the engine is first used.
+    const engine = path.join(workshop.verda.folder, 'engine')
+    const home = path.join(workshop.verda.root, 'home/dev')
+    const script = readFileSync(engine, 'utf8')
+    writeFileSync(engine, script.replace('\n', `\ndate >${home}/written-meanwhile\n`))
+    expect(await verdict()).toBe(
+      'NOT SAFE TO SHUT DOWN: home-dev as it is now on Verda is not in mello and r2: run backup-verda',
+    )
+    writeFileSync(engine, script)
+    expect(await verdict(later)).toBe('SAFE TO SHUT DOWN')
+  })
+
+  it("while the users' files are on Verda and in no store", async () => {
+    workshop = await buildWorkshop()
+    writeToolkit()
+    const env = { USER_DATA_HOST: 'verda', MELLO_PROJECT_DIR: '/home/dev/comfyume-v1' }
+    for (const folder of ['workflows', 'inputs', 'user_data', 'outputs'])
+      workshop.verda.write(`home/dev/comfyume-v1/data/${folder}/user001/file`, `${folder}\n`)
+    settle()
+    expect(await verdict(env)).toBe(
+      'NOT SAFE TO SHUT DOWN: user-data as it is now on Verda is not in r2: run backup-mello; ' +
+        'user-outputs as it is now on Verda is not in r2: run backup-mello',
+    )
+    await workshop.backupMello(['--only', 'user-data'], env)
+    expect(await verdict({ ...env, ...later })).toBe('SAFE TO SHUT DOWN')
+    symlinkSync('/elsewhere', path.join(workshop.verda.root, 'home/dev/comfyume-v1/data/custom_nodes'))
+    await workshop.backupMello(['--only', 'user-data'], { ...env, ...later })
+    expect(await verdict({ ...env, ...later })).toMatch(
+      /^NOT SAFE TO SHUT DOWN: user-data: \/home\/dev\/comfyume-v1\/data\/custom_nodes is a link: what it leads to is left out/,
+    )
+  })
+
+  it('when the toolkit is not on Verda', async () => {
+    workshop = await buildWorkshop()
+    expect(await verdict()).toMatch(/^NOT SAFE TO SHUT DOWN: scripts was skipped: /)
+  })
+})
+
+it('finds nothing changed in a minute in which every name is taken', async () => {
+  workshop = await buildWorkshop()
+  const run = (rules: string) => {
+    workshop.verda.write('etc/ufw/user.rules', rules)
+    settle()
+    return workshop.backupVerda(['--only', 'ufw', '--to', 'r2'])
+  }
+  for (const rules of ['first\n', 'second\n', 'third\n']) expect((await run(rules)).code).toBe(0)
+  const again = await workshop.backupVerda(['--only', 'ufw', '--to', 'r2', '--json'])
+  expect(again.code).toBe(0)
+  expect(reportIn(again).items).toMatchObject([{ status: 'unchanged' }])
+  expect((await run('fourth\n')).stdout).toContain('every name for this minute is taken')
+})

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { multipartProbe } from '../../lib/stores/s3-probes.ts'
+import { multipartProbe } from '../../lib/doctor/object-stores.ts'
 import { type S3Server, type S3ServerOptions, startS3Server } from '../servers/s3-server.ts'
 import { buildClinic, type Clinic, closedPort } from './clinic.ts'
 import { cacheBucket, containersBucket, modelsBucket, userFilesBucket } from './workshop.ts'
@@ -19,7 +19,7 @@ afterEach(async () => {
   await clinic.dispose()
 })
 
-/** Settings that make R2 a server of another manner. */
+/** Settings for an R2 that behaves differently. */
 async function anotherR2(manner: Partial<S3ServerOptions>) {
   const folder = path.join(clinic.folder, `other-${others.length}`)
   const server = await startS3Server({ folder, buckets, ...manner })
@@ -43,10 +43,6 @@ it('writes each probe once, reads it from then on, and asks for nothing that tak
   expect(await found()).toEqual({ code: 0, lines: [] })
   const written = [...probes, `${cacheBucket}/${multipartProbe.key}`]
   expect(clinic.workshop.written().sort()).toEqual(written.sort())
-  expect(r2.keys(cacheBucket)).toEqual([
-    '.comfyume-backup/conditional-write-probe',
-    '.comfyume-backup/multipart-probe',
-  ])
   const first = r2.log.length
 
   const { stdout } = await clinic.doctor(['--only', 'stores'])
@@ -92,14 +88,14 @@ describe('a server', () => {
       'that takes what was damaged on the way',
       { ignoresMd5: true },
       [
-        'wrong stores r2 Content-MD5: the server took content with a wrong Content-MD5: what is damaged on the way to it is stored',
+        'wrong stores r2 Content-MD5: the server took content with a wrong Content-MD5: it stores what was damaged in transit',
       ],
     ],
     [
       'that gives whole objects only',
       { ignoresRanges: true },
       [
-        'wrong stores r2 range reads: the server does not give the part of an object that is asked for (Range)',
+        'wrong stores r2 range reads: the server does not send the part of an object that is asked for (Range)',
       ],
     ],
     [
@@ -130,7 +126,7 @@ describe('a server', () => {
     const first = await found(env)
     expect(first.lines).toEqual(lines)
     expect(first.code).toBe(lines.length > 0 ? 1 : 0)
-    // What was found once is found again, without a second write where the server would have overwritten.
+    // A second look finds the same, and does not write again where the server would have overwritten.
     const before = server.log.length
     expect((await found(env)).lines).toEqual(lines)
     const again = server.log
@@ -147,7 +143,7 @@ describe('a server', () => {
     const { code, lines } = await found({ R2_ENDPOINT: closed })
     expect(code).toBe(1)
     expect(lines.filter((line) => line.startsWith('wrong'))).toEqual([
-      'wrong stores r2 server: 127.0.0.1 does not answer (ECONNREFUSED)',
+      'wrong stores r2 server: 127.0.0.1 does not answer (ECONNREFUSED). Check the network, the name service and R2_ENDPOINT',
     ])
     const behind = lines.filter((line) => line.startsWith('warning'))
     expect(behind).toHaveLength(1 + buckets.length + 3)
@@ -168,6 +164,17 @@ describe('a server', () => {
     ])
   })
 
+  it('that refused every write since the first look, whatever is there already', async () => {
+    expect((await found()).code).toBe(0)
+    clinic.workshop.r2.fail({ operation: 'PutObject', how: 403, code: 'AccessDenied', times: 100 })
+    const { code, lines } = await found()
+    expect(code).toBe(1)
+    expect(lines.map((line) => line.split(':')[0])).toEqual([
+      ...buckets.map((bucket) => `wrong stores r2 ${bucket}`),
+      'wrong stores r2 Content-MD5',
+    ])
+  })
+
   it('that lets the key read only', async () => {
     for (const operation of ['PutObject', 'CreateMultipartUpload'])
       clinic.workshop.r2.fail({ operation, how: 403, code: 'AccessDenied', times: 100 })
@@ -185,12 +192,12 @@ describe('a server', () => {
     const { code, lines } = await found()
     expect(code).toBe(1)
     expect(lines[0]).toMatch(
-      /^wrong stores r2 multipart: .* holds another content \(7 bytes\) than was written there$/,
+      /^wrong stores r2 multipart: .* holds other content \(7 bytes\) than was written there/,
     )
   })
 })
 
-it('no secret is printed, whatever is wrong', { timeout: 120_000 }, async () => {
+it('no secret is printed, whatever is wrong', async () => {
   const canary = (name: string) => `canary-${name}-5c0ff33`
   const env = {
     R2_SECRET_ACCESS_KEY: canary('r2'),
@@ -212,7 +219,7 @@ it('no secret is printed, whatever is wrong', { timeout: 120_000 }, async () => 
     expect(stdout.length).toBeGreaterThan(1000)
     expect(stdout + stderr).not.toMatch(/canary/)
   }
-  // The same, were it in the environment and wrong: then, too, only the name is told.
+  // The same with a wrong value in the environment: then, too, only the name is printed.
   const { stdout, stderr } = await clinic.doctor(['--quiet'], { ...env, BACKUP_PING_URL: canary('ping') })
   expect(stdout).toContain('WRONG    settings BACKUP_PING_URL: must begin with https')
   expect(stdout + stderr).not.toMatch(/canary/)

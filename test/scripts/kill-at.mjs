@@ -1,6 +1,6 @@
 /**
- * Loaded before a script (`node --import`), it kills the process without warning just before the call with the number
- * KILL_AT of those that change something in a file system; with KILL_COUNT it writes their count there instead.
+ * Loaded before a script (`node --import`): kills the process just before its call number KILL_AT that
+ * changes a file system; with KILL_COUNT it writes the number of those calls there instead.
  */
 import fs from 'node:fs'
 import promises from 'node:fs/promises'

@@ -1,26 +1,68 @@
 import { execFileSync } from 'node:child_process'
-import { chownSync, existsSync } from 'node:fs'
+import { chownSync, existsSync, renameSync } from 'node:fs'
 import path from 'node:path'
-import { expect } from 'vitest'
-import { differences, type Exceptions, type Stock, takeStock } from '../../lib/demo/stock.ts'
-import { buildVerda, leftOut } from '../../lib/demo/verda.ts'
-import type { RestorePlan } from '../../lib/restore/plan.ts'
+import { expect, inject } from 'vitest'
+import { differences, type Exceptions, type Stock, takeStock } from '../../demo/stock.ts'
+import { buildVerda, leftOut } from '../../demo/verda.ts'
+import type { RestorePlan } from '../../lib/restore/plan/planned.ts'
 import type { RestoreReport } from '../../lib/restore/report.ts'
 import { type Run, type RunOptions, settle } from './verda.ts'
 import { buildWorkshop } from './workshop.ts'
 
 export type Restorable = Awaited<ReturnType<typeof buildRestorable>>
 
-/** In the night after the backups. */
+/** The night after the backups. */
 export const night = '2026-11-25T02:13:00Z'
 
 const project = '/home/dev/comfyume-v1'
 
 /**
- * A workshop whose machines have been backed up on 2026-11-24 at 10 h to the share, Mello, R2 and the credentials' repository, with what tends to
- * get lost among its files. `restore` runs the real script, in the night after, as a drill into the folder that `drill` gives.
+ * A workshop backed up on 2026-11-24 at 10 h to the share, Mello, R2 and the credentials' repository, with
+ * file kinds that archives often lose. `restore` runs the real script the night after, into a folder of
+ * `drill`. Usually a copy, whose files the next backup would take for changed; `own`: a fresh one.
  */
-export async function buildRestorable({ quick = false } = {}) {
+export async function buildRestorable({ quick = false, own = false } = {}) {
+  const workshop = own ? await backedUp(quick) : await buildWorkshop({ copyOf: await template(quick) })
+  const { verda } = workshop
+  let drills = 0
+
+  return {
+    workshop,
+    verda,
+    r2: workshop.r2,
+    /** A restore target that does not exist yet. */
+    drill: () => path.join(verda.folder, `drill-${drills++}`),
+    restore: (args: string[], { env, ...options }: RunOptions = {}) =>
+      verda.restore(args, { env: { BACKUP_NOW: night, ...env }, ...options }),
+    /** Differences between `root` and Verda's and Mello's files; models and images have their own tests. */
+    async differences(root: string, of: 'verda' | 'both' = 'both') {
+      const found = differences(await takeStock(verda.root, ofVerda), await takeStock(root, ofVerda))
+      if (of === 'verda') return found
+      const [was, is] = [workshop.mello, root].map((machine) => takeStock(path.join(machine, data)))
+      return [...found, ...differences(await (was as Promise<Stock>), await (is as Promise<Stock>))]
+    },
+    /** Everything below a folder. Folders around the items only count as existing: restore changes them. */
+    stockOf: (root: string) => takeStock(root, { whole: [], alone: [...around, data] }),
+    dispose: () => workshop.dispose(),
+  }
+}
+
+/** The folder of such a workshop, made once per test run. */
+async function template(quick: boolean): Promise<string> {
+  const made = path.join(inject('worlds'), quick ? 'quick' : 'whole')
+  if (existsSync(made)) return made
+  const workshop = await backedUp(quick)
+  await workshop.save()
+  try {
+    renameSync(workshop.verda.folder, made)
+  } catch {
+    // Another test file was quicker; its folder is as good.
+    workshop.verda.dispose()
+  }
+  return made
+}
+
+async function backedUp(quick: boolean) {
   const workshop = await buildWorkshop()
   const { verda } = workshop
   await buildVerda(verda.root)
@@ -34,54 +76,37 @@ export async function buildRestorable({ quick = false } = {}) {
     await workshop.backupMello(),
   ]
   for (const { code, stdout, stderr } of runs) if (code !== 0) throw new Error(stdout + stderr)
-  let drills = 0
-
-  return {
-    workshop,
-    verda,
-    r2: workshop.r2,
-    /** A folder to restore to, which is not there yet. */
-    drill: () => path.join(verda.folder, `drill-${drills++}`),
-    restore: (args: string[], { env, ...options }: RunOptions = {}) =>
-      verda.restore(args, { env: { BACKUP_NOW: night, ...env }, ...options }),
-    /** How what is below `root` differs from what Verda and Mello had; models and images have tests of their own. */
-    async differences(root: string, of: 'verda' | 'both' = 'both') {
-      const found = differences(await takeStock(verda.root, ofVerda), await takeStock(root, ofVerda))
-      if (of === 'verda') return found
-      const [was, is] = [workshop.mello, root].map((machine) => takeStock(path.join(machine, data)))
-      return [...found, ...differences(await (was as Promise<Stock>), await (is as Promise<Stock>))]
-    },
-    /** Everything below a folder; of folders around the items only that they are there, for the restore works in them. */
-    stockOf: (root: string) => takeStock(root, { whole: [], alone: [...around, data] }),
-    dispose: () => workshop.dispose(),
-  }
+  return workshop
 }
 
 const data = `${project}/data`
 
 const around = ['/etc', '/etc/ssh', '/etc/ssl', '/home', '/opt', '/var', '/var/lib']
 
-/** What comes from elsewhere, and folders that no item holds itself. */
+/** What comes from elsewhere, and folders that are in no item. */
 const ofVerda: Exceptions = {
   whole: [...leftOut, '/mnt', '/etc/ssh/sshd_config', data, `${project}/nginx`],
   alone: around,
 }
 
-export function reportOf(run: Run): RestoreReport {
+export function reportOf(run: Run): WithNotes<RestoreReport> {
   if (run.stdout === '') throw new Error(run.stderr)
   return JSON.parse(run.stdout)
 }
 
-export const planOf = (run: Run): RestorePlan => JSON.parse(run.stdout)
+/** As --json prints it. */
+type WithNotes<T> = Omit<T, 'notes'> & { notes: string[] }
 
-/** Status, source and key of an item. */
+export const planOf = (run: Run): WithNotes<RestorePlan> => JSON.parse(run.stdout)
+
+/** An item's status, source and key. */
 export function outcomeOf(run: Run, name: string) {
   const found = reportOf(run).items.find(({ item }) => item === name)
   if (!found) throw new Error(`the report has no ${name}: ${run.stdout}`)
   return found
 }
 
-/** Runs the restore again, and to its end: everything is back, and nothing of the runs before is left. */
+/** Runs the restore again to its end: everything is back, with no leftovers of earlier runs. */
 export async function expectWhole(world: Restorable, to: string): Promise<Run> {
   const run = await world.restore(['--yes', '--json', '--root', to])
   expect(run.code, run.stderr).toBe(0)

@@ -13,5 +13,5 @@ it('a store that takes connections and never answers is given up before anybody 
   const run = await world.restore(['--only', 'env', '--yes', '--json', '--root', world.drill()])
   expect([run.code, outcomeOf(run, 'env').source]).toEqual([0, 'sfs'])
   expect(run.stderr).toContain('NOT LOOKED AT r2: ')
-  expect(Date.now() - since).toBeLessThan(45_000)
+  expect(Date.now() - since).toBeLessThan(90_000)
 })

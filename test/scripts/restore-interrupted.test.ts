@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { buildRestorable, expectWhole, night, outcomeOf, type Restorable, reportOf } from './restorable.ts'
 
-/** A restore that was cut off is simply run again; until then no backup is made of what is half there. */
+/** An interrupted restore is simply run again; until then the half-restored machine is not backed up. */
 
 let world: Restorable
 beforeAll(async () => {
@@ -21,7 +21,7 @@ it('after a kill the marker is there and keeps backup-cron from capturing, until
     killAfter: thereIs(path.join(to, 'etc/fail2ban')),
   })
   expect(readFileSync(marker(to), 'utf8')).toMatch(
-    /^# A restore of these items has begun[\s\S]*\ntailscale\n/,
+    /^# The restore of these items is not finished[\s\S]*\ntailscale\n/,
   )
   const env = { VERDA_ROOT: to, SFS_ROOT: path.join(world.verda.folder, 'other-share'), BACKUP_NOW: night }
   const refused = await world.verda.cron(['--only', 'ufw'], { env: { ...env, SFS_CACHE: '' } })
@@ -33,7 +33,7 @@ it('after a kill the marker is there and keeps backup-cron from capturing, until
   const one = await world.restore(['--only', 'env', '--yes', '--json', '--root', to])
   expect(one.code).toBe(0)
   expect(reportOf(one).pending).toContain('tailscale')
-  expect(one.stderr).toMatch(/no backup is made of this machine until tailscale, .* are back/)
+  expect(one.stderr).toMatch(/this machine is not backed up until tailscale, .* are back/)
   await expectWhole(world, to)
 })
 
@@ -61,13 +61,11 @@ it('Ctrl-C in the middle: says that it is to be run again, and ends as the signa
 it('of two at once the second ends with 75 and names the first; another folder is no matter of theirs', async () => {
   const to = world.drill()
   world.r2.fail({ operation: 'ListObjectsV2', how: 'stall', times: 1 })
-  const first = world.restore(['--only', 'env', '--yes', '--json', '--root', to])
-  await sleep(1500)
+  const first = world.restore(['--only', 'env', '--yes', '--json', '--root', to], { ownProcess: true })
+  while (!world.r2.log.some(({ fault }) => fault === 'stall')) await sleep(20)
   const second = await world.restore(['--only', 'env', '--yes', '--json', '--root', to])
   expect([second.code, second.stdout]).toEqual([75, ''])
-  expect(second.stderr).toMatch(
-    new RegExp(`another restore to ${to} is under way: pid \\d+ \\(restore since `),
-  )
+  expect(second.stderr).toMatch(new RegExp(`another restore to ${to} is running: pid \\d+ \\(restore since `))
   const elsewhere = await world.restore([
     '--only',
     'env',

@@ -9,7 +9,7 @@ beforeAll(async () => {
 })
 afterAll(() => world.dispose())
 
-/** A drill's folder in which there is something already. */
+/** A drill's folder that is not empty. */
 function machine(files: Record<string, string>): string {
   const to = world.drill()
   for (const [name, content] of Object.entries(files)) {
@@ -32,13 +32,13 @@ it('keeps what it overwrites aside, by its path and readable by root alone, and 
   expect(run.code, run.stderr).toBe(0)
   const { keptAside } = reportOf(run)
   expect(keptAside).toBe(path.join(to, 'var/lib/comfyume-backup/kept-aside/2026-11-25-02-13'))
-  expect(run.stderr).toContain(`what was there before and is different now lies in ${keptAside}`)
+  expect(run.stderr).toContain(`what was replaced is kept in ${keptAside}`)
   expect(read(keptAside as string, 'home/dev/bin/start')).toBe('mine')
   expect(statSync(keptAside as string).mode & 0o777).toBe(0o700)
   expect(outcomeOf(run, 'home-dev').aside).toEqual(['home/dev/bin/start'])
   expect(read(to, 'home/dev/bin/start')).toContain('docker compose up')
   expect(read(to, 'home/dev/own file')).toBe('nobody backed this up')
-  // A jail that is not in the backup would be in force beside it.
+  // A jail that is not in the backup would stay in force.
   expect(outcomeOf(run, 'fail2ban').aside).toEqual(['etc/fail2ban/jail.d'])
   expect(read(keptAside as string, 'etc/fail2ban/jail.d/mine.conf')).toBe('[mine]')
 })
@@ -107,6 +107,6 @@ it('says that a repository cannot be cloned, and what to look at', async () => {
   })
   expect(run.code).toBe(1)
   expect(run.stdout).toMatch(
-    /FAILED credentials: .*no\.git cannot be cloned: .*See that this user may read it/,
+    /FAILED credentials: .*no\.git cannot be cloned: .*This must work without a question: git ls-remote /,
   )
 })

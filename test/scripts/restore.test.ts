@@ -1,7 +1,7 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { differences } from '../../lib/demo/stock.ts'
+import { differences } from '../../demo/stock.ts'
 import { items } from '../../lib/inventory.ts'
 import { buildRestorable, night, outcomeOf, planOf, type Restorable, reportOf } from './restorable.ts'
 
@@ -130,9 +130,7 @@ it('what is missing is at the top and once, and fails; what there is comes back 
 it("users' files that lie on Mello are left out where there is no key of R2, and that is no failure", async () => {
   const run = await world.restore(['--yes', '--root', world.drill()], { env: noKeys })
   expect(run.stdout).toContain('11 of 13 items can come back: 10 from sfs, 1 from git; 2 left out.')
-  expect(run.stdout).toMatch(
-    /skipped user-data: lies on Mello; its copies are in r2, which is not set up here/,
-  )
+  expect(run.stdout).toMatch(/skipped user-data: is on Mello; its copies are in r2, which is not set up here/)
   expect(run.code).toBe(0)
   const named = await world.restore(['--yes', '--only', 'user-outputs', '--root', world.drill()], {
     env: noKeys,
@@ -145,7 +143,7 @@ it('says that this may be a first deployment when no source has anything', async
     env: { ...noShare, ...noKeys, ...noMello, CREDENTIALS_REPO: '' },
   })
   expect(run.code).toBe(1)
-  expect(run.stdout).toMatch(/^NO BACKUP of anything was found.*first deployment: git clone/m)
+  expect(run.stdout).toMatch(/^NO BACKUP was found.*first deployment: git clone/m)
   for (const source of ['sfs', 'r2', 'mello']) expect(run.stdout).toContain(`NOT LOOKED AT ${source}: `)
   expect(run.stdout).toContain('scp -r ~/backups/verda/. root@')
 })

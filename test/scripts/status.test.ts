@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Assessment } from '../../lib/status/assess.ts'
+import type { Assessment } from '../../lib/status/judge/assess.ts'
 import { buildWorkshop, cacheBucket, containersBucket, type Workshop } from './workshop.ts'
 
 let workshop: Workshop
@@ -54,7 +54,7 @@ describe('of a workshop in which everything was backed up', () => {
     expect(run.code).toBe(0)
     const requests = workshop.r2.log.slice(before).map(({ operation }) => operation)
     expect(requests.filter((operation) => operation === 'ListObjectsV2').length).toBe(4)
-    expect(new Set(requests)).toEqual(new Set(['ListObjectsV2', 'GetObject']))
+    expect(new Set(requests)).toEqual(new Set(['ListObjectsV2', 'GetObject', 'ListMultipartUploads']))
     expect(run.stdout).toMatch(/SFS cache +config\/env-2026-11-24\.tar\.gz +2026-11-24 10:00/)
     expect(run.stdout).toContain('3 of 3 copies seen, promise kept')
     expect(run.stdout).toContain('next 2026-11-24 14:10  backup-verda --only config,scripts --to r2')
@@ -77,9 +77,9 @@ describe('of a workshop in which everything was backed up', () => {
   test('Verda that is off on purpose raises no alarm until it answers again', async () => {
     const unmarked = await status([], away())
     expect(unmarked.code).toBe(1)
-    expect(unmarked.stdout).toContain('UNREACHABLE: SFS cache could not be looked at')
+    expect(unmarked.stdout).toContain('UNREACHABLE: SFS cache is unreachable')
 
-    // As Mello does that has seen SFS before: what it saw is in the file of what is remembered.
+    // Like a Mello that saw SFS before and remembers it in a file.
     const marked = await status(['--verda-off'], away())
     expect(marked.stdout).toContain('Verda is marked as off on purpose since 2026-11-24T10:00Z')
     expect(marked.stdout).toContain('backup-verda last said SAFE TO SHUT DOWN at 2026-11-24T10:00Z')
@@ -87,7 +87,7 @@ describe('of a workshop in which everything was backed up', () => {
     const later = { ...away(), BACKUP_NOW: '2026-11-24T11:30:00Z' }
     expect((await status([], later)).code).toBe(0)
     const folder = path.join(workshop.verda.folder, 'state/comfyume-backup')
-    const [file = ''] = readdirSync(folder)
+    const file = readdirSync(folder).find((name) => name.startsWith('status-')) ?? ''
     expect(statSync(path.join(folder, file)).mode & 0o777).toBe(0o600)
     expect(JSON.parse(readFileSync(path.join(folder, file), 'utf8')).verdaOff).toBe(
       '2026-11-24T10:00:00.000Z',
@@ -102,6 +102,7 @@ describe('of a workshop in which everything was backed up', () => {
       / {2}20\d\d-\d\d-\d\d \d\d:\d\d {2}\d+ bytes +config\/env-2026-11-24\.tar\.gz\n/,
     )
     expect(all.stdout).toMatch(/^total: \d+ entries, \d+ KB$/m)
+    expect((await status(['--list', 'sfs'])).stdout).not.toContain('.locks')
     const some = await status(['--list', 'sfs', '--only', 'containers'])
     expect(some.stdout.match(/comfyume-\w+/g)?.length).toBeGreaterThan(4)
     expect(some.stdout).not.toContain('tailscale')
@@ -186,7 +187,7 @@ describe('of a workshop in which little or nothing was', () => {
     const run = await status()
     expect(run.code).toBe(1)
     expect(run.stdout).toContain('MISSING: Cloudflare R2 has no good backup of tailscale')
-    expect(run.stdout).toContain('On Mello run: tsx scripts/backup-mello.ts --only user-data --to r2')
+    expect(run.stdout).toContain('On Mello run: comfyume-backup backup-mello --only user-data --to r2')
     expect(run.stdout).toContain('nothing was ever backed up there')
   })
 
@@ -207,7 +208,7 @@ describe('of a workshop in which little or nothing was', () => {
     await workshop.r2.close()
     const run = await status([], { CREDENTIALS_REPO: '' })
     expect(run.code).toBe(1)
-    expect(run.stdout).toContain('UNREACHABLE: Cloudflare R2 could not be looked at')
+    expect(run.stdout).toContain('UNREACHABLE: Cloudflare R2 is unreachable')
     expect(run.stdout).toMatch(/ {2}tailscale +ok, 0 min +not seen +not seen/)
   })
 
@@ -242,13 +243,13 @@ describe('of a workshop in which little or nothing was', () => {
   })
 
   test.each([
-    [['--list', 'attic'], 'attic is no store; there are sfs, mello, r2'],
-    [['--stores', 'r2,attic'], 'attic is no store; there are sfs, mello, r2'],
+    [['--list', 'attic'], '--list takes sfs, mello, r2 or hetzner; it was given "attic"'],
+    [['--stores', 'r2,attic'], '--stores: attic: not known here; there are sfs, mello, r2, git'],
     [['--list', 'hetzner'], 'HETZNER_ENDPOINT is missing'],
     [['--list', 'sfs', '--only', 'everything'], '--only: everything: not known here'],
     [['--only', 'env'], '--only goes with --list'],
     [['--list', 'sfs', '--verda-off'], 'do not go together'],
-    [['--all'], '--all is not known'],
+    [['--everything'], '--everything is not known'],
   ])('%j is a mistake that is explained', async (args, words) => {
     const run = await status(args)
     expect(run.code).toBe(2)

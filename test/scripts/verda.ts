@@ -12,19 +12,22 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { carryOut } from '../../lib/backup.ts'
+import { type Locks, locksOf, takeLocks } from '../../lib/backup/locks.ts'
+import { makePlan } from '../../lib/backup/plan.ts'
+import { exitCode, type ItemOutcome, type Report } from '../../lib/backup/report.ts'
+import { type Request, selectItems } from '../../lib/backup/select.ts'
+import { localHost } from '../../lib/hosts/local.ts'
 import { openHosts } from '../../lib/hosts/open.ts'
-import { takeLocks } from '../../lib/locks.ts'
-import { makePlan } from '../../lib/plan.ts'
-import { exitCode, type ItemOutcome, type Report } from '../../lib/report.ts'
-import { type Request, selectItems } from '../../lib/select.ts'
-import { readSettings } from '../../lib/settings.ts'
+import { readSettings } from '../../lib/settings/settings.ts'
+import { lockFolder } from '../../lib/stores/directory/probe.ts'
 import { openStore } from '../../lib/stores/open.ts'
 import type { AppendOnlyStore } from '../../lib/stores/store.ts'
+import { carryOut } from './carry-out.ts'
+import { kept, runInProcess } from './in-process.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 
-/** How a run of the script ended. */
+/** The result of a script's run. */
 export interface Run {
   code: number | null
   signal: NodeJS.Signals | null
@@ -33,15 +36,17 @@ export interface Run {
 }
 
 export interface RunOptions {
-  /** Over the settings of this Verda. */
+  /** Added to this Verda's settings. */
   env?: Record<string, string>
-  /** The child is killed as soon as this settles. */
+  /** Runs in a separate process in any case: for two runs at once, or start-up. */
+  ownProcess?: true
+  /** Kills the child as soon as this settles. */
   killAfter?: Promise<unknown>
-  /** Given the pid of the child. */
+  /** Called with the child's pid. */
   onStart?(pid: number): void
   /** As this user; only root can. */
   uid?: number
-  /** On a terminal, where what is shown is all on standard output: each answer is typed once its question is there. */
+  /** On a terminal, where all output is standard output: types each answer once its question appears. */
   answers?: readonly { when: RegExp; type: string }[]
 }
 
@@ -51,17 +56,27 @@ export interface InProcess {
   now?: string
   acceptShrink?: boolean
   env?: Record<string, string>
-  /** In the place of the store that the settings name. */
+  /** Seconds of a source's silence until it is asked whether it hangs. */
+  silentSeconds?: number
+  /** Replaces the store from the settings. */
   store?: (store: AppendOnlyStore) => AppendOnlyStore
 }
 
 export type Verda = ReturnType<typeof buildVerda>
 
 /**
- * A small Verda in a temporary folder: real files of every default item but nginx and ssl, and an empty share. `cron` runs the real
- * script in a process of its own, with no setting of this machine's; `run` does the same in this process, which is faster.
+ * A small Verda in a temporary folder: real files of every default item except nginx and ssl, and an empty
+ * share. `cron` runs the real script, without this machine's settings; `run` does the same without flags and
+ * output. `copyOf`: the folder of another one.
  */
-export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-')) } = {}) {
+export function buildVerda({
+  folder = mkdtempSync(path.join(tmpdir(), 'verda-')),
+  copyOf,
+}: {
+  folder?: string
+  copyOf?: string | undefined
+} = {}) {
+  if (copyOf !== undefined) execFileSync('cp', ['-a', `${copyOf}/.`, folder])
   const root = path.join(folder, 'root')
   const sfs = path.join(folder, 'sfs')
   const cache = path.join(sfs, 'cache')
@@ -81,7 +96,7 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
     cache,
     tmp,
     settings,
-    /** Puts a file below the root. */
+    /** Writes a file below the root. */
     write(file: string, content: string | Buffer, mode = 0o644) {
       const target = path.join(root, file)
       mkdirSync(path.dirname(target), { recursive: true })
@@ -93,63 +108,46 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
     cron: (args: string[] = [], options: RunOptions = {}) => verda.script('backup-cron', args, options),
     restore: (args: string[] = [], options: RunOptions = {}) => verda.script('restore', args, options),
 
-    /** A script, with its flags, to its end. */
-    async script(
-      command: string,
-      args: string[],
-      { env = {}, killAfter, onStart, uid, answers }: RunOptions = {},
-    ): Promise<Run> {
-      const words = ['--import', 'tsx', path.join(project, `scripts/${command}.ts`), ...args]
-      const [program, its] = answers === undefined ? [process.execPath, words] : terminal(words)
-      const child = spawn(program, its, {
-        cwd: project,
-        env: environment(verda, env),
-        stdio: [answers === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-        ...(uid === undefined ? {} : { uid, gid: uid }),
+    /** Runs a script with its flags: in this process, unless the options need a separate one. */
+    async script(command: string, args: string[], options: RunOptions = {}): Promise<Run> {
+      const { env = {}, ...ofProcess } = options
+      const own = environment(verda, env)
+      if (Object.keys(ofProcess).length > 0 || env.NODE_OPTIONS !== undefined)
+        return inOwnProcess(command, args, own, options)
+      const [stdout, stderr] = [kept(), kept()]
+      const code = await runInProcess(command, {
+        argv: args,
+        env: own,
+        stdout: stdout.stream,
+        stderr: stderr.stream,
       })
-      onStart?.(child.pid as number)
-      if (answers !== undefined) type(child, answers)
-      void killAfter?.then(() => child.kill('SIGKILL'))
-      const run: Run = { code: null, signal: null, stdout: '', stderr: '' }
-      child.stdout?.on('data', (data) => {
-        run.stdout += data
-      })
-      child.stderr?.on('data', (data) => {
-        run.stderr += data
-      })
-      ;[run.code, run.signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
-        child.on('close', (...ending) => resolve(ending)),
-      )
-      return run
+      return { code, signal: null, stdout: stdout.text(), stderr: stderr.text() }
     },
 
-    /** What the script does between its flags and its exit code. Default: the item env alone. */
-    async run({ only = ['env'], quick, now, acceptShrink = false, env, store }: InProcess = {}) {
+    /** What the script does between its flags and its exit code. Default: only the item env. */
+    async run({
+      only = ['env'],
+      quick,
+      now,
+      acceptShrink = false,
+      env,
+      silentSeconds,
+      store,
+    }: InProcess = {}) {
       const request: Request = { command: 'backup-cron', only, ...(quick ? { quick } : {}) }
       const used = readSettings({ ...settings, ...(now ? { BACKUP_NOW: now } : {}), ...env }, ['sfs'])
       const plan = makePlan('backup-cron', selectItems(request), used, used.now as Date)
-      const locks = await takeLocks(
-        plan.jobs.map(({ item }) => item),
-        used.sfs.cache + used.environment,
-        'backup-cron',
-      )
+      const locks = await takeLocks(locksOf(plan.jobs, used), 'backup-cron')
       const hosts = openHosts(used, 'backup-cron')
       try {
         const report = await carryOut(plan, {
           settings: used,
           locks,
-          host: (name) => hosts.get(name),
+          host: (name) =>
+            silentSeconds ? localHost({ name, root: used.roots[name], silentSeconds }) : hosts.get(name),
           store: (name, bucket) => (store ?? ((same) => same))(openStore(name, bucket, used)),
           acceptShrink,
-          watch: {
-            itemStarted() {},
-            total() {},
-            bytes() {},
-            fileDone() {},
-            itemDone() {},
-            rotated() {},
-            problem() {},
-          },
+          emit() {},
           clock: () => used.now as Date,
         })
         return { report, code: exitCode(report), item: itemOf(report, only[0] as string) }
@@ -159,19 +157,28 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
       }
     },
 
-    /** What a script of this Verda has of an environment. */
+    /** A script's environment on this Verda. */
     environment: (env: Record<string, string> = {}) => environment(verda, env),
-    /** The names in a folder of the cache, sorted, hidden ones too. */
+    /** The names in a cache folder, sorted, with hidden ones but without the locks. */
     names: (inCache = 'config') =>
-      existsSync(path.join(cache, inCache)) ? readdirSync(path.join(cache, inCache)).sort() : [],
+      existsSync(path.join(cache, inCache))
+        ? readdirSync(path.join(cache, inCache))
+            .filter((name) => name !== lockFolder)
+            .sort()
+        : [],
     read: (key: string) => readFileSync(path.join(cache, key)),
-    /** Puts a file into the cache that no backup made. */
+    /** Puts a file into the cache that is no backup's. */
     put(key: string, content: string | Buffer) {
       mkdirSync(path.dirname(path.join(cache, key)), { recursive: true })
       writeFileSync(path.join(cache, key), content)
     },
-    /** An archive with its record, as a run at `time` (ISO) would have left them. */
-    putBackup(item: string, stamp: string, time: string, content = `content of ${item} ${stamp}`) {
+    /** Writes an archive and its record, as a run at `time` (ISO) would. */
+    putBackup(
+      item: string,
+      stamp: string,
+      time: string,
+      content: string | Buffer = `content of ${item} ${stamp}`,
+    ) {
       const name = `${item}-${stamp}.tar.gz`
       verda.put(`config/${name}`, content)
       const sha256 = createHash('sha256').update(content).digest('hex')
@@ -180,7 +187,7 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
         `# item: ${item}\n# time: ${time}\n# bytes: ${content.length}\n${sha256}  ${name}\n`,
       )
     },
-    /** What `tar` and `sha256sum`, and no code of ours, say of every archive that has a record. */
+    /** What `tar` and `sha256sum`, not our code, report of every archive with a record. */
     checkByHand: (inCache = 'config') => checkByHand(path.join(cache, inCache)),
     contentOf: (key: string, member: string) =>
       execFileSync('tar', ['-xzOf', path.join(cache, key), member]).toString(),
@@ -192,6 +199,7 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
     dispose: () => rmSync(folder, { recursive: true, force: true }),
   }
 
+  if (copyOf !== undefined) return verda
   verda.write('var/lib/tailscale/tailscaled.state', '{"key":"state"}', 0o600)
   for (const kind of ['rsa', 'ed25519']) {
     verda.write(`etc/ssh/ssh_host_${kind}_key`, `private ${kind}\n`, 0o600)
@@ -207,7 +215,15 @@ export function buildVerda({ folder = mkdtempSync(path.join(tmpdir(), 'verda-'))
   return verda
 }
 
-/** Lets the clock that dates files go on by more than a tick: what changed within the last one is never called unchanged. */
+/** Takes the locks that another backup-cron would hold. */
+export function holdItems({ settings }: Pick<Verda, 'settings'>, held: readonly string[]): Promise<Locks> {
+  const request: Request = { command: 'backup-cron', only: [...held] }
+  const used = readSettings(settings, ['sfs'])
+  const { jobs } = makePlan('backup-cron', selectItems(request), used, new Date())
+  return takeLocks(locksOf(jobs, used), 'backup-cron')
+}
+
+/** Waits for more than a tick of the file clock: recent changes never count as unchanged. */
 export function settle(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 40)
 }
@@ -222,7 +238,37 @@ export function reportOf(run: Run): Report {
   return JSON.parse(run.stdout)
 }
 
-/** A terminal from util-linux, as Debian and Ubuntu have it. */
+async function inOwnProcess(
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  { killAfter, onStart, uid, answers }: RunOptions,
+): Promise<Run> {
+  const words = ['--import', 'tsx', path.join(project, `scripts/${command}.ts`), ...args]
+  const [program, its] = answers === undefined ? [process.execPath, words] : terminal(words)
+  const child = spawn(program, its, {
+    cwd: project,
+    env,
+    stdio: [answers === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  })
+  onStart?.(child.pid as number)
+  if (answers !== undefined) type(child, answers)
+  void killAfter?.then(() => child.kill('SIGKILL'))
+  const run: Run = { code: null, signal: null, stdout: '', stderr: '' }
+  child.stdout?.on('data', (data) => {
+    run.stdout += data
+  })
+  child.stderr?.on('data', (data) => {
+    run.stderr += data
+  })
+  ;[run.code, run.signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+    child.on('close', (...ending) => resolve(ending)),
+  )
+  return run
+}
+
+/** A terminal from util-linux, in the form of Debian and Ubuntu. */
 function terminal(words: readonly string[]): [string, string[]] {
   const quoted = [process.execPath, ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`)
   return ['script', ['--quiet', '--return', '--flush', '--command', quoted.join(' '), '/dev/null']]
@@ -241,10 +287,10 @@ function type(child: ChildProcess, answers: NonNullable<RunOptions['answers']>):
   })
 }
 
-/** Every setting is given, as empty as can be, so that neither this machine's environment nor a .env here says anything. */
+/** Gives every setting, mostly empty, so that neither this machine's environment nor a .env matters. */
 export function environment(verda: Pick<Verda, 'folder' | 'tmp' | 'settings'>, env: Record<string, string>) {
   const names = [
-    ...readFileSync(path.join(project, 'lib/settings.ts'), 'utf8').matchAll(/'([A-Z][A-Z0-9_]+)'/g),
+    ...readFileSync(path.join(project, 'lib/settings/settings.ts'), 'utf8').matchAll(/'([A-Z][A-Z0-9_]+)'/g),
   ]
   const none = Object.fromEntries(names.map(([, name]) => [name as string, '']))
   const secrets = Object.fromEntries(

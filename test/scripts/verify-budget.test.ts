@@ -16,7 +16,7 @@ beforeEach(() => {
 })
 afterEach(() => verda.dispose())
 
-/** Runs at an hour of the day, so that one run is later than the other. */
+/** Runs at an hour of the day, so one run can be later than another. */
 async function verify(hour: number, args: string[] = [], env: Record<string, string> = {}) {
   const now = `2026-11-24T${String(hour).padStart(2, '0')}:00:00Z`
   const run = await verda.script('verify', ['--json', ...args], { env: { BACKUP_NOW: now, ...env } })
@@ -27,10 +27,10 @@ async function verify(hour: number, args: string[] = [], env: Record<string, str
 }
 
 describe('with a budget', () => {
-  test('each run goes on where the last one ended, newest first, and after the last archive with the oldest reading', async () => {
+  test('the newest come first, then what was proven longest ago, run after run', async () => {
     const runs = [await verify(1, ['--bytes', '350']), await verify(2, ['--bytes', '350'])]
     expect(runs[0]?.read).toEqual(['fail2ban 23', 'ufw 23', 'env 23'])
-    expect(runs[1]?.read).toEqual(['fail2ban 22', 'ufw 22', 'env 22'])
+    expect(runs[1]?.read).toEqual(['env 20', 'fail2ban 20', 'ufw 20'])
     expect(runs.map(({ unread, code }) => [unread, code])).toEqual([
       [9, 0],
       [9, 0],
@@ -38,8 +38,8 @@ describe('with a budget', () => {
     expect(runs[0]?.stores.sfs).toMatchObject({ archives: 12, bytes: 300 })
     await verify(3, ['--bytes', '300'])
     await verify(4, ['--bytes', '300'])
-    expect((await verify(5, ['--bytes', '350'])).read).toEqual(['fail2ban 23', 'ufw 23', 'env 23'])
-    expect((await verify(6, ['--bytes', '350'])).read).toEqual(['fail2ban 22', 'ufw 22', 'env 22'])
+    expect((await verify(5, ['--bytes', '350'])).read).toEqual(['env 23', 'fail2ban 23', 'ufw 23'])
+    expect((await verify(6, ['--bytes', '350'])).read).toEqual(['env 20', 'fail2ban 20', 'ufw 20'])
   })
 
   test('what is new, or is another one by now, comes before what was verified', async () => {
@@ -51,8 +51,10 @@ describe('with a budget', () => {
 
   test('one for which too little was left is the first of the next run', async () => {
     verda.putBackup('env', '2026-11-23', '2026-11-23T05:00:00Z', 'large'.padEnd(250))
-    expect((await verify(1, ['--bytes', '300'])).read).toEqual(['fail2ban 23', 'ufw 23', 'fail2ban 22'])
-    expect((await verify(2, ['--bytes', '300'])).read).toEqual(['env 23'])
+    expect((await verify(1, ['--bytes', '300'])).read).toEqual(['fail2ban 23', 'ufw 23', 'env 20'])
+    // Half of the budget is for what waits in turn.
+    expect((await verify(2, ['--bytes', '300'])).read).toEqual(['fail2ban 20', 'ufw 20', 'env 21'])
+    expect((await verify(3, ['--bytes', '300'])).read).toEqual(['fail2ban 21', 'ufw 21', 'env 22'])
   })
 
   test('one that is larger than all of it is told, and the others are read', async () => {
@@ -104,9 +106,9 @@ describe('what is remembered', () => {
     expect((await verify(1, ['--bytes', '350'])).read).toEqual(planned)
     const json = await verda.script('verify', ['--dry-run', '--json', '--bytes', '350'], { env })
     expect(JSON.parse(json.stdout).stores[0].reads.map(({ item }: { item: string }) => item)).toEqual([
+      'env',
       'fail2ban',
       'ufw',
-      'env',
     ])
   })
 
@@ -135,7 +137,7 @@ describe('what is remembered', () => {
     const { code, warnings } = await verify(1, [], { XDG_STATE_HOME: path.join(verda.folder, 'file') })
     expect(code).toBe(0)
     expect(warnings.join()).toMatch(
-      /what was verified in sfs cannot be remembered, the next run begins anew: /,
+      /what was verified in sfs cannot be remembered, the next run starts over: /,
     )
   })
 
@@ -147,8 +149,8 @@ describe('what is remembered', () => {
     writeFileSync(file, 'garbage')
     const { code, warnings } = await verify(2)
     expect(code).toBe(0)
-    expect(warnings.join()).toContain('could not be read and is begun anew')
-    expect((await verify(3)).warnings.join()).not.toContain('begun anew')
+    expect(warnings.join()).toContain('could not be read and is started over')
+    expect((await verify(3)).warnings.join()).not.toContain('started over')
   })
 })
 
@@ -188,7 +190,7 @@ test('one environment forgets nothing of another', async () => {
 describe('wrong flags start nothing', () => {
   test.each<[string[], RegExp]>([
     [['--store', 's3'], /--store: s3: not known here; the stores are sfs, mello, r2, hetzner/],
-    [['--store', ','], /--store names nothing; the stores are sfs, mello, r2, hetzner/],
+    [['--store', ','], /--store is empty; the stores are sfs, mello, r2, hetzner/],
     [['--only', 'envy'], /--only: envy: not known here; .*tailscale.*user-outputs, config, containers/],
     [['--only', 'credentials'], /--only: credentials: not known here/],
     [['--bytes', '20X'], /--bytes takes a size such as 20G, 500M.*; it was given "20X"/],

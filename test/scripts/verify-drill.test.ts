@@ -1,11 +1,13 @@
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { carryOutRestore } from '../../lib/restore/carry-out.ts'
-import { readSettings } from '../../lib/settings.ts'
-import { differencesFrom } from '../../lib/verify/compare.ts'
-import { type Drilled, type DrillReport, planDrill } from '../../lib/verify/drill.ts'
+import { carryOutRestore } from '../../lib/restore/run.ts'
+import { readSettings } from '../../lib/settings/settings.ts'
+import { type Drilled, type DrillReport, differencesFrom, planDrill } from '../../lib/verify/drill.ts'
 import { buildWorkshop, cacheBucket, type Workshop } from './workshop.ts'
 
 let workshop: Workshop
@@ -18,7 +20,8 @@ const drilled = (report: DrillReport, item: string) =>
 beforeAll(async () => {
   workshop = await buildWorkshop()
   const { verda } = workshop
-  expect((await verda.cron(['--only', 'config,containers'])).code).toBe(0)
+  const cron = await verda.cron(['--only', 'config,containers'])
+  expect(cron.code, cron.stdout).toBe(0)
   expect((await workshop.backupVerda()).code).toBe(0)
   expect((await workshop.backupMello()).code).toBe(0)
 })
@@ -54,7 +57,37 @@ describe('verify --drill', () => {
     expect(await drill(['--quiet', '--only', 'env'])).toMatchObject({ code: 0, stdout: '' })
   })
 
-  test('a copy that has rotted is passed over and named; when all have, the item is not restorable and the others are', async () => {
+  test('random bytes are no image, with a record or without, and nor is an archive that lacks a layer', async () => {
+    const { verda } = workshop
+    const key = 'comfyume-admin-2026-11-24.tar.gz'
+    const good = verda.read(key)
+    const record = verda.read(`${key}.sha256`)
+    const files = mkdtempSync(path.join(tmpdir(), 'image-'))
+    const manifest = JSON.stringify([{ Config: 'a', RepoTags: ['a:1'], Layers: ['b'] }])
+    writeFileSync(path.join(files, 'manifest.json'), manifest)
+    const partial = execFileSync('tar', ['-cz', '-C', files, 'manifest.json'])
+    try {
+      rmSync(path.join(verda.cache, `${key}.sha256`))
+      for (const [bytes, says] of [
+        [randomBytes(100_000), /it cannot be unpacked/],
+        [gzipSync(randomBytes(100_000)), /not a complete archive|no manifest/],
+        [partial, /2 of 2 parts are missing/],
+      ] as const) {
+        verda.put(key, bytes)
+        const { items, ok } = reportOf(
+          (await drill(['--json', '--only', 'comfyume-admin', '--store', 'sfs'])).stdout,
+        )
+        expect([ok, items[0]?.status]).toEqual([false, 'not restorable'])
+        expect(items[0]?.reason).toMatch(says)
+      }
+    } finally {
+      verda.put(key, good)
+      verda.put(`${key}.sha256`, record)
+      rmSync(files, { recursive: true })
+    }
+  })
+
+  test('a copy that has rotted is skipped and named; when all have, the item is not restorable and the others are', async () => {
     const { verda, servers } = workshop
     const key = 'config/env-2026-11-24.tar.gz'
     const good = verda.read(key)
@@ -62,7 +95,15 @@ describe('verify --drill', () => {
     bad[good.length >> 1] = (bad[good.length >> 1] as number) ^ 1
     try {
       verda.put(key, bad)
-      const over = reportOf((await drill(['--json', '--only', 'env,ufw'])).stdout)
+      const second = await drill(['--json', '--only', 'env,ufw'])
+      const over = reportOf(second.stdout)
+      // Everything comes back, but the preferred copy is damaged: the operator must know.
+      expect([second.code, over.ok]).toEqual([1, false])
+      expect(second.stderr).toMatch(
+        /NOT FROM ITS BEST COPY env <- r2: .*; skipped: config\/env-2026-11-24\.tar\.gz in sfs/,
+      )
+      expect(second.stderr).toMatch(/FAILED verify --drill: 2 restorable, .*1 not from the best copy \(env\)/)
+      expect(drilled(over, 'env').bad).toEqual(drilled(over, 'env').passed)
       expect(drilled(over, 'env')).toMatchObject({ status: 'restorable', source: 'r2' })
       expect(drilled(over, 'env').passed).toEqual([
         { source: 'sfs', key, reason: expect.stringMatching(/not what its record says/) },
@@ -108,7 +149,6 @@ describe('what was restored is compared with its archive', () => {
     total() {},
     bytes() {},
     note() {},
-    itemDone() {},
     stepDone() {},
     checked() {},
   }
@@ -128,16 +168,16 @@ describe('what was restored is compared with its archive', () => {
       mkdirSync(root, { recursive: true })
       const settings = readSettings({ ...workshop.verda.settings, BACKUP_NOW: '' }, [])
       const now = new Date('2026-11-24T12:00:00Z')
-      const { site, steps } = await planDrill(
+      const { context, steps } = await planDrill(
         settings,
         { only: ['home-dev'], stores: ['r2'] },
         now,
         silent,
         root,
       )
-      const [outcome] = (await carryOutRestore(site, steps, () => now)).items
+      const [outcome] = (await carryOutRestore(context, steps, () => now)).items
       change(root)
-      const found = await differencesFrom(site, outcome as never)
+      const found = await differencesFrom(context, outcome as never)
       if (difference === undefined) expect(found).toEqual([])
       else expect(found.join('\n')).toMatch(difference)
     } finally {

@@ -16,23 +16,31 @@ export const [cacheBucket, modelsBucket, containersBucket, userFilesBucket] = bu
 export type Workshop = Awaited<ReturnType<typeof buildWorkshop>>
 
 /**
- * Verda, Mello and object stores in a temporary folder: Verda is `local`, its container engine a script that saves tars of `images/`, the
- * users' files and credentials lie on Mello, and R2 (and Hetzner, when asked for) are S3 servers of this process.
+ * Verda, Mello and object stores in a temporary folder. Verda is `local`, its engine a script that saves tars
+ * of `images/`; users' files and credentials are on Mello; R2 (and Hetzner on request) are S3 servers of this
+ * process. `copyOf`: a saved workshop's folder.
  */
-export async function buildWorkshop({ hetzner = false } = {}) {
-  const verda = buildVerda()
+export async function buildWorkshop({
+  hetzner = false,
+  copyOf,
+}: {
+  hetzner?: boolean
+  copyOf?: string
+} = {}) {
+  const verda = buildVerda({ copyOf })
   const mello = path.join(verda.folder, 'mello')
   const backups = path.join(verda.folder, 'backups')
   const repository = path.join(verda.folder, 'credentials.git')
+  const saved = copyOf !== undefined
   const servers: { r2: S3Server; hetzner?: S3Server } = {
-    r2: await startS3Server({ folder: path.join(verda.folder, 'r2'), buckets: bucketNames }),
+    r2: await startS3Server({ folder: path.join(verda.folder, 'r2'), buckets: bucketNames, saved }),
   }
   if (hetzner)
     servers.hetzner = await startS3Server({
       folder: path.join(verda.folder, 'hetzner'),
       buckets: bucketNames,
     })
-  execFileSync('git', ['init', '--quiet', '--bare', repository])
+  if (!saved) execFileSync('git', ['init', '--quiet', '--bare', repository])
   Object.assign(verda.settings, {
     VERDA_SSH: 'local',
     MELLO_ROOT: mello,
@@ -50,7 +58,7 @@ export async function buildWorkshop({ hetzner = false } = {}) {
     repository,
     servers,
     r2: servers.r2,
-    /** Puts a file below Mello's root. */
+    /** Writes a file below Mello's root. */
     write(file: string, content: string | Buffer) {
       const target = path.join(mello, file)
       mkdirSync(path.dirname(target), { recursive: true })
@@ -70,7 +78,7 @@ export async function buildWorkshop({ hetzner = false } = {}) {
       execFileSync('git', ['-C', repository, ...args])
         .toString()
         .trim(),
-    /** Every write that an object store answered with success, as `bucket/key`: none may come twice. */
+    /** Every successful write to an object store, as `bucket/key`: no key may occur twice. */
     written: (server: S3Server = servers.r2) =>
       server.log
         .filter(
@@ -78,6 +86,11 @@ export async function buildWorkshop({ hetzner = false } = {}) {
             ['PutObject', 'CompleteMultipartUpload'].includes(operation) && status === 200,
         )
         .map(({ bucket, key }) => `${bucket}/${key}`),
+    /** Saves its folder for `copyOf`. */
+    async save() {
+      servers.r2.save()
+      await servers.r2.close({ keep: true })
+    },
     async dispose() {
       await servers.r2.close()
       await servers.hetzner?.close()
@@ -85,6 +98,7 @@ export async function buildWorkshop({ hetzner = false } = {}) {
     },
   }
 
+  if (saved) return workshop
   for (const folder of ['workflows', 'inputs', 'user_data', 'outputs']) {
     workshop.write(`home/dev/comfyume-v1/data/${folder}/user001/file`, `${folder} of user001\n`)
   }
@@ -98,7 +112,7 @@ export async function buildWorkshop({ hetzner = false } = {}) {
   return workshop
 }
 
-/** Puts an image there for the engine, or another one in its place. */
+/** Adds or replaces an image for the engine. */
 export function image(folder: string, name: string, layer: string | Buffer = `layer of ${name}\n`): void {
   const content = path.join(folder, 'images', name)
   mkdirSync(content, { recursive: true })
@@ -122,7 +136,7 @@ function accessTo(prefix: string, server: S3Server): Record<string, string> {
   }
 }
 
-/** What docker is to this project, in a few lines: inspect and save, of folders below `images/`. The real suite has podman. */
+/** A small docker: only inspect and save, for folders below `images/`. Real tests use podman. */
 function fakeEngine(folder: string): string {
   const engine = path.join(folder, 'engine')
   writeFileSync(

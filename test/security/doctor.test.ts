@@ -28,18 +28,18 @@ it('on Verda: names who else could put an archive or a program of theirs there, 
   const { code, lines } = await clinic.complaints('verda', none)
   expect(code).toBe(1)
   expect(lines).toEqual([
-    `wrong settings cache of tsx: ${cache} has mode 0777: others can write to it, and tsx runs what lies there with this user's rights`,
-    `wrong settings toolkit: ${clinic.toolkit}/bin has mode 0777: others can write to it, and cron runs what lies there with this user's rights`,
+    `wrong settings cache of tsx: ${cache} has mode 0777: others can write to it, and tsx runs its content with this user's rights`,
+    `wrong settings toolkit: ${clinic.toolkit}/bin has mode 0777: others can write to it, and cron runs it with this user's rights`,
     `warning settings keys of others: ${[
       'home/dev/comfyume-v1/.env',
       'root/.aws/credentials',
       'home/dev/.config/rclone/rclone.conf',
     ]
       .map((file) => path.join(verda.root, file))
-      .join(', ')}: keys of an object store lie on Verda, and in its backups`,
-    `wrong stores sfs folder: ${verda.cache} has mode 01777: others can write to it, and a restore would take an archive of theirs`,
+      .join(', ')}: keys of an object store are on Verda, and in its backups`,
+    `wrong stores sfs folder: ${verda.cache} has mode 01777: others can write to it, and a restore would use an archive that they put there`,
     expect.stringMatching(
-      /^wrong stores sfs folder: \S+\/config (?:belongs to number 1234, who can write to it|has mode 0777: others can write to it), and a restore would take an archive of theirs$/,
+      /^wrong stores sfs folder: \S+\/config (?:belongs to user number 1234, who can write to it|has mode 0777: others can write to it), and a restore would use an archive that they put there$/,
     ),
   ])
   expect(lines.join()).not.toContain('canary')

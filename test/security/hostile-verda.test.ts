@@ -39,8 +39,9 @@ if [[ " $* " == *' -M '* ]]; then
 else
   case $mode in
     answer) echo "$begin"; exec yes ;;
-    models) [[ $line != *'model %s'* ]] || printf 'model %s\\0' '5 0 ../../../etc/cron.d/x.safetensors' \\
-      '5 0 loras/../../x.safetensors' '5 0 runs/backup-verda-2026-11-24-10-00-00.json' '-1e99 0 loras/size.safetensors' '6 0 loras/style.safetensors' | answer
+    models) [[ $line != *'model %s'* ]] || printf 'model %s\\0' '5 0 0 1 ../../../etc/cron.d/x.safetensors' \\
+      '5 0 0 2 loras/../../x.safetensors' '5 0 0 3 runs/backup-verda-2026-11-24-10-00-00.json' \\
+      '-1e99 0 0 4 loras/size.safetensors' '6 0 0 5 loras/style.safetensors' | answer
       [[ $line != *'cat -- "$2"'* || $line != *@(../|runs/|size)* ]] || printf hello | answer ;;
     changed) if [[ $line == *--show-transformed-names* ]]; then
         echo "$begin"; yes "tar: $(printf 'x%.0s' {1..400}): file changed as we read it" >&2; fi ;;
@@ -98,7 +99,7 @@ test('file names without an end are no file names: the item fails, and nothing o
   play('changed')
   const run = await workshop.backupVerda(['--only', 'env', '--to', 'r2', '--json'], env())
   expect(itemOf(reportOf(run), 'env').reason).toMatch(
-    /more names of changed or strange files came than can be kept/,
+    /it sent more names of changed or unusual files than can be kept/,
   )
   expect(workshop.written().filter((key) => key.includes('/env-'))).toEqual([])
 })
@@ -111,5 +112,5 @@ test('what it says steers no terminal, and no line of it passes for one of ours'
   expect(said).toContain('\\u001b]0;taken\\u0007')
   expect(said.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}]/u)
   expect(said).not.toMatch(/^(?:2026-11-24T10:00:00Z stored env|SAFE TO SHUT DOWN)/m)
-  expect(said).toMatch(/^NOT SAFE TO SHUT DOWN: /m)
+  expect(said).toMatch(/^2026-11-24T10:00:00Z FAILED backup-verda: /m)
 })

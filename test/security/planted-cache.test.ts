@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { readCrontab } from '../../lib/doctor/crontab.ts'
+import { readCrontab } from '../../lib/crontab.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 /** A temporary folder in which somebody made tsx's own before root ever ran it. */

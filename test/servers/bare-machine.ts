@@ -6,43 +6,42 @@ import { inside, powerOn } from './machine-power.ts'
 import { layShims, type ShimOptions, shimCalls, startEnabledUnits } from './machine-shims.ts'
 import { type PortRelay, relayPort } from './port-relay.ts'
 
-/** How a command in the machine ended. */
+/** The result of a command in the machine. */
 export interface MachineRun {
-  /** Null when it was killed. */
+  /** Null if it was killed. */
   code: number | null
   stdout: string
   stderr: string
 }
 
 export interface MachineRunOptions {
-  /** Over PATH, HOME, USER, LOGNAME, SHELL and LANG of a root login; nothing of this machine's. */
+  /** Added to a root login's PATH, HOME, USER, LOGNAME, SHELL and LANG; nothing else is passed on. */
   env?: Record<string, string>
-  /** What it reads; by default nothing. */
+  /** Its standard input; empty by default. */
   input?: string | Buffer
   cwd?: string
-  /** Seconds until the power is cut and the run is a failed one; 120 by default. */
+  /** Seconds until the power is cut and the run fails; 120 by default. */
   timeout?: number
 }
 
-/** A command under way in a machine. */
+/** A command that is running in a machine. */
 export interface MachineRunning {
   ended: Promise<MachineRun>
-  /** Waits until it has said this, on either output; throws when it ends without. */
+  /** Waits until either output contains this text; throws if the command ends without it. */
   said(text: string): Promise<void>
-  /** Cuts the machine's power: every process in it is gone, its files stay, and it is on again. */
+  /** Cuts the machine's power and turns it on again: all processes are gone, all files stay. */
   kill(): Promise<void>
 }
 
-/** A command line, or a script for bash. */
+/** A program with arguments, or a bash script. */
 type Command = string | readonly string[]
 
 export type BareMachine = Awaited<ReturnType<typeof bareMachine>>
 
 /**
- * A new machine with nothing of ours and without Node, as `.ci/install-machine` makes it: root, files, processes, mounts and
- * network of its own. Its network reaches nothing but itself and the ports that a test lets it reach. Needs root.
- *
- * Nothing of it is mounted where this machine, or another, could see it.
+ * A new machine without the toolkit or Node, from the image of `.ci/install-machine`, with its own root,
+ * files, processes, mounts and network. The network reaches only itself and the ports that a test opens. None
+ * of its mounts are visible outside. Needs root.
  */
 export async function bareMachine() {
   const image = machineImage()
@@ -68,7 +67,7 @@ export async function bareMachine() {
         run[name] += text
       })
     }
-    // A command may end before it has read everything.
+    // A command may end before it has read all its input.
     child.stdin?.on('error', () => {})
     child.stdin?.end(input)
     let cut: Promise<void> | undefined
@@ -80,7 +79,7 @@ export async function bareMachine() {
       child.once('exit', (code) => {
         clearTimeout(timer)
         run.code = code
-        // A daemon that it left behind may hold its outputs for ever.
+        // A daemon that it started may hold its outputs open forever.
         const drained = setTimeout(() => {
           child.stdout?.destroy()
           child.stderr?.destroy()
@@ -118,7 +117,7 @@ export async function bareMachine() {
     }
   }
 
-  /** One after the other, and none once the machine is gone. */
+  /** One after the other, and none after the machine is disposed. */
   let turn: Promise<void> = Promise.resolve()
   let gone = false
   function inTurn(step: () => Promise<void>): Promise<void> {
@@ -141,7 +140,7 @@ export async function bareMachine() {
     for (const relay of relays.values()) await relay.close()
   }
 
-  /** From where both the outside's folders and the machine's are to be seen. */
+  /** Where both the outside's folders and the machine's are visible. */
   function bind(outside: string, at: string): void {
     now(['mkdir', '-p', '--', at])
     outsideOf('mount', '--bind', outside, path.join(folder, 'root', at))
@@ -158,67 +157,67 @@ export async function bareMachine() {
     })
 
   const machine = {
-    /** What differs from the image; also what tells this machine's mounts from others. Gone after `dispose`. */
+    /** The changes to the image; also identifies this machine's mounts. Removed by `dispose`. */
     folder,
     start,
-    /** Runs to its end, whatever that is. */
+    /** Runs a command to its end, whatever the exit code. */
     run: (command: Command, options?: MachineRunOptions): Promise<MachineRun> =>
       start(command, options).ended,
-    /** As `run`, and throws, with what was said, unless it ends with 0. Returns what it printed. */
+    /** Like `run`, but throws with the output unless the exit code is 0. Returns standard output. */
     async do(command: Command, options?: MachineRunOptions): Promise<string> {
       const { code, stdout, stderr } = await start(command, options).ended
       if (code !== 0) throw new Error(`${command} ended with ${code}: ${stdout}${stderr}`)
       return stdout
     },
-    /** Links are followed as the machine follows them. */
+    /** Follows links as the machine does. */
     read: (file: string): string => now(['cat', '--', file]).toString(),
     write(file: string, content: string | Buffer, mode = 0o644) {
       now(['sh', '-c', writeScript, 'sh', file, mode.toString(8)], content)
     },
     exists: (file: string): boolean =>
       now(['sh', '-c', '[ -e "$1" ] || [ -L "$1" ]; echo $?', 'sh', file]).toString() === '0\n',
-    /** Where a file of the machine is seen from outside, until the power is cut. A link that begins with `/` leads outside there. */
+    /** A machine's file as seen from outside until the power is cut. A link to `/…` leads outside. */
     path: (file: string): string => path.join(`/proc/${power.pid}/root`, file),
     /**
-     * Cuts the power, and puts it on again. Whatever was written is kept, flushed or not, and what `mount`, `reach` and `addShims`
-     * gave is there as before; /run is empty, other mounts are gone, and no process is left.
+     * Cuts the power and turns it on again. All written data is kept, flushed or not, as are the effects of
+     * `mount`, `reach` and `addShims`; /run is empty, other mounts are gone, and no process is left.
      */
     cutPower,
     /**
-     * Mounts a folder of this machine in it, until `unmount`. What was itself mounted on this machine after the last power-on
-     * may not be seen: cut the power once.
+     * Mounts a folder of this machine in it, until `unmount`. Mounts made here after the last power-on may
+     * not be visible there; cut the power once.
      */
     mount(outside: string, at: string) {
       bind(outside, at)
       mounts.set(at, outside)
     },
-    /** Takes a mount away, also while it is in use. */
+    /** Removes a mount, even one in use. */
     unmount(at: string) {
       mounts.delete(at)
       outsideOf('umount', '--lazy', path.join(folder, 'root', at))
     },
-    /** Lets the machine reach this machine's 127.0.0.1:`port` at that same address. */
+    /** Lets the machine reach this machine's 127.0.0.1:`port` at the same address. */
     async reach(port: number) {
       if (!relays.has(port)) relays.set(port, await relayPort(power.pid, port, folder))
     },
-    /** What cannot be real here (see test/servers/shims/), each of which writes down its calls. */
+    /** Adds stand-ins for what cannot be real here (see test/servers/shims/); each logs its calls. */
     async addShims(options: ShimOptions = {}) {
       shims = true
       await layShims(machine, options)
     },
-    /** The calls of all shims, or of one, in their order: `systemctl mask tailscaled`. */
+    /** The calls of all shims, or of one, in order: `systemctl mask tailscaled`. */
     calls: (name?: string): string[] => shimCalls(machine, name),
-    /** Lets every call of a shim fail, saying this; or no longer. */
+    /** Makes every call of a shim fail with this message, until called with false. */
     failShim(name: string, message: string | false) {
       const file = `/var/lib/shims/fail/${name}`
       if (message === false) now(['rm', '-f', '--', file])
       else machine.write(file, `${message}\n`)
     },
-    /** What NFS server and path (`host:/path`) stand for, once nfs-common is installed; without it, access is denied. */
+    /** Sets what an NFS share (`host:/path`) resolves to, once nfs-common is installed; others are denied. */
     grant(share: string, outside: string) {
       machine.mount(outside, `/run/shims/shares/${share.replaceAll('/', '_')}`)
     },
-    /** May be called again. */
+    /** Safe to call again. */
     dispose: () =>
       inTurn(async () => {
         gone = true
@@ -232,7 +231,7 @@ export async function bareMachine() {
 const commandLine = (command: Command): readonly string[] =>
   typeof command === 'string' ? ['bash', '--norc', '-c', command] : command
 
-/** What a login as root has. */
+/** The environment of a root login. */
 const login = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   HOME: '/root',
@@ -244,7 +243,7 @@ const login = {
 
 const writeScript = 'mkdir -p -- "$(dirname -- "$1")" && cat >"$1" && chmod "$2" -- "$1"'
 
-/** The folder of the image; made now when nobody has. */
+/** The folder of the image, built now if missing. */
 function machineImage(): string {
   const script = path.resolve(import.meta.dirname, '../../.ci/install-machine')
   return execFileSync(script, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim()

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What a child says, as it says it: `out` on standard output, `all` on both, and why it could not be started. */
+/** Collects a child's output: `out` for standard output, `all` for both and any start error. */
 export function collect(child: ChildProcess): { out: string; all: string } {
   const said = { out: '', all: '' }
   child.stdout?.on('data', (data) => {
@@ -21,7 +21,7 @@ export function collect(child: ChildProcess): { out: string; all: string } {
 export const ended = (child: ChildProcess): boolean =>
   child.pid === undefined || child.exitCode !== null || child.signalCode !== null
 
-/** Asks it to end, and makes it end after ten seconds. */
+/** Asks it to end, and kills it after ten seconds. */
 export async function end(child: ChildProcess): Promise<void> {
   if (ended(child)) return
   child.stdin?.end()
@@ -31,7 +31,7 @@ export async function end(child: ChildProcess): Promise<void> {
   clearTimeout(killing)
 }
 
-/** Waits up to 15 s; whatever `holds` throws ends it at once. */
+/** Waits up to 15 s; an error thrown by `holds` ends the wait at once. */
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   const limit = Date.now() + 15_000
   while (!(await holds())) {

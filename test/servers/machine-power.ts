@@ -3,18 +3,17 @@ import { once } from 'node:events'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 
-/** A machine that is switched on. */
+/** A running machine. */
 export interface Power {
-  /** Of its first process, as this machine counts. */
+  /** Its first process, in this machine's numbers. */
   pid: number
-  /** Without warning. When it returns, no process of the machine is left. */
+  /** Without warning. Once it returns, no process of the machine is left. */
   off(): Promise<void>
 }
 
 /**
- * Switches a machine on: namespaces of its own for mounts, processes, names and the network, and in them `image` as the root,
- * with every change to it in `folder`. All of that is held by one process, which ends when this process does, however that
- * comes about: nothing can stay mounted. Needs root.
+ * Starts a machine: its own mounts, processes, names and network, with `image` as root and all changes in
+ * `folder`. One process holds it and ends with this one, so nothing stays mounted. Needs root.
  */
 export async function powerOn(image: string, folder: string): Promise<Power> {
   const namespaces = ['--mount', '--propagation', 'slave', '--pid', '--uts', '--ipc', '--net']
@@ -48,7 +47,7 @@ export async function powerOn(image: string, folder: string): Promise<Power> {
   return {
     pid,
     async off() {
-      // The kernel ends the first process of a namespace only after all others.
+      // The kernel ends the first process of a namespace after all others.
       if (child.exitCode === null && child.signalCode === null) process.kill(pid, 'SIGKILL')
       await ended
     },
@@ -56,9 +55,8 @@ export async function powerOn(image: string, folder: string): Promise<Power> {
 }
 
 /**
- * How `nsenter` gets into a machine that keeps its files in `folder`, as root of it. The root is named, and not taken from the
- * machine's first process: where the machine is not mounted there is an empty folder, and a command fails, in the place of
- * running on this machine.
+ * The nsenter command line into the machine of `folder`, as its root. Names the root explicitly: if the
+ * machine is not mounted, the folder is empty and a command fails instead of running on this machine.
  */
 export const inside = (pid: number, folder: string): string[] => [
   `--target=${pid}`,
@@ -67,12 +65,12 @@ export const inside = (pid: number, folder: string): string[] => [
   ...['/usr/sbin/chroot', path.join(folder, 'root')],
 ]
 
-/** In namespaces or not, these rights would reach this machine's own kernel, clock and power switch. */
+/** Even inside namespaces, these rights would reach this machine's kernel, clock and power. */
 const limits = ['/usr/bin/setpriv', '--bounding-set=-sys_time,-sys_module,-sys_boot,-sys_rawio,-syslog', '--']
 
 /**
- * Arguments: the image; the folder for what differs from it. The first line of output is the number of this process outside,
- * which it can only read as long as /proc is the outside's, and only tells when everything is in its place.
+ * Arguments: the image, and the folder for changes. The first line of output is this process's number
+ * outside: readable only while /proc is still the outside's, and printed only when everything is ready.
  */
 const bootScript = `
 set -e

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 
 export interface ShimOptions {
-  /** Packages of shims/packages that are there from the start, beside those of the image; by default docker.io. */
+  /** Packages of shims/packages installed from the start, on top of the image's; docker.io by default. */
   installed?: string[]
 }
 
@@ -12,7 +12,7 @@ interface Machine {
   exists(file: string): boolean
 }
 
-/** Lays test/servers/shims/ into a machine, in front of the real commands, and starts what is enabled. */
+/** Puts test/servers/shims/ into a machine before the real commands, and starts the enabled units. */
 export async function layShims(machine: Machine, { installed = ['docker.io'] }: ShimOptions): Promise<void> {
   const files = execFileSync('tar', ['-C', path.join(import.meta.dirname, 'shims'), '-c', '.'])
   await machine.do(layScript, { input: files })
@@ -20,7 +20,7 @@ export async function layShims(machine: Machine, { installed = ['docker.io'] }: 
   if (installed.length > 0) await machine.do(['bash', '--norc', '-c', installScript, 'bash', ...installed])
 }
 
-/** What systemd would do at boot. */
+/** Does what systemd would at boot. */
 export async function startEnabledUnits(machine: Machine): Promise<void> {
   await machine.do(bootScript)
 }
@@ -40,7 +40,7 @@ tar -C /usr/local/lib/shims --no-same-owner -x
 for name in systemctl apt-get findmnt; do ln -sf "/usr/local/lib/shims/$name" "/usr/local/sbin/$name"; done
 `
 
-/** Neither of these is a call that a test asked for. */
+/** Calls by the fixtures, not by the code under test. */
 const uncounted = `
 set -e
 calls=${callsFile}

@@ -8,8 +8,8 @@ export interface PortRelay {
 }
 
 /**
- * Makes this machine's 127.0.0.1:`port` answer at the same address in the network namespace of process `pid`. Between the
- * two it goes through a socket in `folder`, since a path is not of any network.
+ * Makes this machine's 127.0.0.1:`port` answer at the same address in the network namespace of process `pid`.
+ * Both sides connect through a socket file in `folder`, because a path belongs to no network.
  */
 export async function relayPort(pid: number, port: number, folder: string): Promise<PortRelay> {
   const socket = path.join(folder, `port-${port}`)
@@ -54,7 +54,7 @@ export async function relayPort(pid: number, port: number, folder: string): Prom
   }
 }
 
-/** Ends with its standard input, and so with whoever started it. */
+/** Ends with its standard input, and so with its parent. */
 const listenInside = `
 const { connect, createServer } = require('node:net')
 const [port, socket] = process.argv.slice(1)

@@ -11,20 +11,20 @@ import { CreateBucketCommand, GetObjectCommand, PutBucketPolicyCommand, S3Client
 import { execa } from 'execa'
 import { signatureOf } from './s3-signature.ts'
 
-/** A real S3 server in a process of its own, with empty buckets in a temporary folder. */
+/** A real S3 server in its own process, with empty buckets in a temporary folder. */
 export interface RealS3 {
   endpoint: string
   region: string
-  /** A key that may list, read and write; the server itself forbids it every deletion. */
+  /** A key that may list, read and write; the server denies all deletions. */
   withoutDelete: Keys
-  /** A key that may list and read, where the server has such keys for a time. */
+  /** A key that may list and read, if the server supports temporary keys. */
   readOnly?: Keys
   /** A key that may do everything. */
   root: Keys
-  /** A key for a time with a policy of its own, where the server has such keys. */
+  /** A temporary key with its own policy, if the server supports it. */
   assume?(policy: object): Promise<Keys>
   raw(bucket: string, key: string): Promise<Buffer>
-  /** What the server itself has written down of its requests until now, oldest first. */
+  /** The server's own log of requests so far, oldest first. */
   log(): Promise<RealRequest[]>
   close(): Promise<void>
 }
@@ -36,16 +36,16 @@ export interface Keys {
 }
 
 export interface RealRequest {
-  /** In the server's own words: `UploadPart` is MinIO's `PutObjectPart`. */
+  /** In the server's own terms: MinIO calls `UploadPart` `PutObjectPart`. */
   operation: string
   key: string
   status: number
-  /** Bytes of its body and of the answer's, where the server says so (MinIO). */
+  /** Size of the request's body and the answer's, if the server logs them (MinIO). */
   received?: number
   sent?: number
 }
 
-/** The servers that .ci/install-s3 builds. */
+/** The servers built by .ci/install-s3. */
 export const realS3Servers: Record<string, (buckets: string[]) => Promise<RealS3>> = {
   MinIO: startMinio,
   VersityGW: startVersityGateway,
@@ -54,7 +54,7 @@ export const realS3Servers: Record<string, (buckets: string[]) => Promise<RealS3
 const root: Keys = { accessKeyId: 'rootuser', secretAccessKey: 'root-password' }
 const region = 'us-east-1'
 
-/** All that a backup needs; deletion, and whatever else is not here, is denied. */
+/** Everything a backup needs; deletion and all else is denied. */
 const actions = [
   's3:ListBucket',
   's3:GetObject',
@@ -63,7 +63,7 @@ const actions = [
   's3:ListMultipartUploadParts',
 ]
 
-/** Its temporary credentials with a list of actions are what R2 has too. */
+/** MinIO, which has temporary credentials with a list of actions, like R2. */
 async function startMinio(buckets: string[]): Promise<RealS3> {
   const folder = await mkdtemp(path.join(tmpdir(), 'minio-'))
   const requests: RealRequest[] = []
@@ -109,7 +109,7 @@ async function startMinio(buckets: string[]): Promise<RealS3> {
       return Buffer.from((await Body?.transformToByteArray()) ?? [])
     },
     async log() {
-      // The server sends its log in batches, a little later.
+      // The server sends its log in batches, with a delay.
       let seen = -1
       while (seen < requests.length) {
         seen = requests.length
@@ -171,7 +171,7 @@ async function assumeRole(endpoint: string, port: number, policy: object): Promi
       },
     })
   let text = ''
-  // It says that it is ready a little before it knows its users.
+  // It reports ready slightly before it knows its users.
   for (let tries = 0; tries < 300; tries++) {
     text = await (await ask()).text()
     if (!text.includes('Server not initialized')) break
@@ -185,7 +185,7 @@ async function assumeRole(endpoint: string, port: number, policy: object): Promi
   return { accessKeyId, secretAccessKey, sessionToken }
 }
 
-/** Its objects are files, so that what it holds can be seen without it. */
+/** Stores objects as files, so tests can inspect them without the server. */
 async function startVersityGateway(buckets: string[]): Promise<RealS3> {
   const folder = await mkdtemp(path.join(tmpdir(), 'versitygw-'))
   const at = (name: string) => path.join(folder, name)
@@ -263,7 +263,7 @@ async function start(name: string, args: string[], env: Record<string, string>):
     env: { ...process.env, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
-  // A test run that is broken off must not leave it behind.
+  // An interrupted test run must not leave it running.
   process.once('exit', () => server.kill('SIGKILL'))
   return server
 }

@@ -1,17 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream, readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-/** What the small S3 server holds: its index in memory, all content in files of one folder. */
+/** The content of the small S3 server: an index in memory, and files in one folder. */
 export interface S3Objects {
   buckets: Map<string, Map<string, StoredObject>>
   uploads: Map<string, Upload>
-  /** Writes a body to a new file and returns what it holds. Throws what the body throws. */
+  /** Writes a body to a new file and describes it. Throws the body's errors. */
   receive(body: Readable, onBytes?: (bytes: number) => void): Promise<Content>
-  /** The bytes of an object from `start` on, up to and without `end`. */
+  /** The bytes of an object from `start` to before `end`. */
   read(object: StoredObject, start: number, end: number): Readable
 }
 
@@ -83,12 +83,43 @@ export function s3Objects(folder: string, bucketNames: string[]): S3Objects {
   }
 }
 
-/** Every key of a bucket, in the order in which S3 lists. */
+/** All keys of a bucket, in S3's listing order. */
 export function sortedKeys(objects: S3Objects, bucket: string): string[] {
-  return [...(objects.buckets.get(bucket)?.keys() ?? [])].sort(inOrder)
+  const held = objects.buckets.get(bucket) ?? new Map<string, StoredObject>()
+  const known = sorted.get(held)
+  if (known?.length === held.size) return known
+  const keys = [...held.keys()].sort(inOrder)
+  sorted.set(held, keys)
+  return keys
 }
+
+/** Keys are never removed, so an equal count means equal keys. */
+const sorted = new WeakMap<Map<string, StoredObject>, string[]>()
 
 /** S3 lists by the bytes of the keys in UTF-8. */
 export function inOrder(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
+/** Describes the content next to it, for a server that starts from a saved folder. */
+const indexFile = 'index.json'
+
+export function saveIndex(folder: string, { buckets }: S3Objects): void {
+  const index = [...buckets].map(([name, objects]) => [name, [...objects]])
+  writeFileSync(path.join(folder, indexFile), JSON.stringify(index))
+}
+
+/** Loads what `saveIndex` wrote, from wherever the content is now. */
+export function loadIndex(folder: string, { buckets }: S3Objects): void {
+  const index: [string, [string, StoredObject][]][] = JSON.parse(
+    readFileSync(path.join(folder, indexFile), 'utf8'),
+  )
+  for (const [name, objects] of index)
+    for (const [key, object] of objects) {
+      const files = object.files.map(({ file, bytes }) => ({
+        file: path.join(folder, path.basename(file)),
+        bytes,
+      }))
+      buckets.get(name)?.set(key, { ...object, files, modified: new Date(object.modified) })
+    }
 }

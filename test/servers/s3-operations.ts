@@ -13,19 +13,19 @@ import {
 import { Refusal, type Request, reply } from './s3-request.ts'
 import { xml } from './s3-xml.ts'
 
-/** In what this server differs from the usual. */
+/** How this server differs from the usual one. */
 export interface Manner {
-  /** The least size of a part that is not the last. Real servers: 5 MiB. */
+  /** The minimum size of all parts but the last. Real servers: 5 MiB. */
   minPartBytes?: number
-  /** A server that overwrites whatever is asked. */
+  /** Overwrites despite a condition. */
   ignoresConditions?: boolean
-  /** A server that does not know If-None-Match on CreateMultipartUpload. */
+  /** Does not support If-None-Match on CreateMultipartUpload. */
   refusesConditionalCreation?: boolean
-  /** A server that stores what does not fit its Content-MD5. */
+  /** Stores content that does not match its Content-MD5. */
   ignoresMd5?: boolean
-  /** A server that stores what is not what was signed. */
+  /** Stores content that does not match its signature. */
   ignoresPayloadDigest?: boolean
-  /** A server that always gives the whole of an object. */
+  /** Always returns whole objects. */
   ignoresRanges?: boolean
 }
 
@@ -34,7 +34,8 @@ type Operation = (request: Request, objects: S3Objects, manner: Manner & { now()
 export const operations: Record<string, Operation> = {
   async ListObjectsV2(request, objects) {
     const { bucket, query } = request
-    const after = Buffer.from(query['continuation-token'] ?? '', 'base64').toString()
+    const token = query['continuation-token']
+    const after = token === undefined ? (query['start-after'] ?? '') : Buffer.from(token, 'base64').toString()
     const most = Math.min(Number(query['max-keys'] ?? 1000), 1000)
     const keys = sortedKeys(objects, bucket).filter(
       (key) => key.startsWith(query.prefix ?? '') && (after === '' || inOrder(after, key) < 0),
@@ -140,7 +141,7 @@ export const operations: Record<string, Operation> = {
     const parts = partsAsked(body, upload)
     checkSizes(parts, manner.minPartBytes ?? 5 * 2 ** 20)
     refuseWhenTaken(request, objects, manner)
-    // Not made from MD5s, as R2's.
+    // Not made from MD5s, like R2's.
     const etag = `"${randomBytes(16).toString('hex')}-${parts.length}"`
     objects.buckets.get(bucket)?.set(key, {
       files: parts,
@@ -192,7 +193,7 @@ export const operations: Record<string, Operation> = {
   },
 }
 
-/** The body, kept in a file and checked against all that the headers say of it. */
+/** Saves the body to a file and checks it against all the headers. */
 async function receive(request: Request, objects: S3Objects, manner: Manner = {}): Promise<Content> {
   const { headers } = request
   refuseUnsigned(headers)
@@ -221,7 +222,7 @@ async function receiveText(request: Request): Promise<string> {
   return body.toString()
 }
 
-/** Hetzner's and R2's limits: the payload itself is signed, and not sent in aws-chunked pieces. */
+/** Like Hetzner and R2: the payload must be signed, and not sent in aws-chunked pieces. */
 function refuseUnsigned(headers: Request['headers']): void {
   const isPlain = /^[0-9a-f]{64}$/.test(String(headers['x-amz-content-sha256']))
   if (!isPlain || headers['content-encoding'] !== undefined || headers['x-amz-trailer'] !== undefined)
@@ -263,7 +264,7 @@ function partsAsked(body: string, upload: Upload): Content[] {
   })
 }
 
-/** R2: all parts have one size but the last, which may be smaller; only said at completion. */
+/** R2: all parts have the same size, except a smaller last one; reported only at completion. */
 function checkSizes(parts: Content[], minPartBytes: number): void {
   const size = parts[0]?.bytes ?? 0
   const last = parts.at(-1)?.bytes ?? 0

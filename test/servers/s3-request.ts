@@ -8,38 +8,38 @@ export interface LoggedRequest {
   key: string
   query: Record<string, string>
   headers: Record<string, string | string[] | undefined>
-  /** Bytes of the body that arrived. */
+  /** Bytes of the body received. */
   bytes: number
-  /** 0: there was no answer. */
+  /** 0: no answer. */
   status: number
-  /** How it was spoilt. */
+  /** How it failed. */
   fault: How | undefined
 }
 
 export type How = number | 'reset' | 'half' | 'stall' | 'lost answer' | 'ignored condition' | 'flipped bit'
 
 export interface Fault {
-  /** `*`: whichever comes. */
+  /** `*`: any. */
   operation: string
   /**
-   * - a status: answers so, after having read the body
-   * - `reset`: the connection is reset at once
-   * - `half`: the connection closes after half of the body, or of the answer
-   * - `stall`: no answer ever, or only half of one
-   * - `lost answer`: does what was asked, then closes without an answer
+   * - a status: reads the body, then answers with it
+   * - `reset`: resets the connection at once
+   * - `half`: closes the connection after half of the body or of the answer
+   * - `stall`: never answers, or only half
+   * - `lost answer`: carries out the request, then closes without an answer
    * - `ignored condition`: overwrites
    * - `flipped bit`: one bit of the answer's body is wrong
    */
   how?: How
-  /** Done first: what somebody else does meanwhile. */
+  /** Runs first: a change by another client in the meantime. */
   meanwhile?(): Promise<unknown>
-  /** Done as soon as the request was handled, before the one who asked can have done anything about the answer. */
+  /** Runs once the request is handled, before the client can act on the answer. */
   afterwards?(): void
-  /** With a status: the code in the answer. */
+  /** With a status: the error code in the answer. */
   code?: string
-  /** How many requests; 1 unless said otherwise. */
+  /** How many requests; 1 by default. */
   times?: number
-  /** How many requests pass before. */
+  /** How many requests to let pass first. */
   after?: number
 }
 
@@ -48,7 +48,7 @@ export interface Request extends LoggedRequest {
   to: ServerResponse
 }
 
-/** What is thrown to be answered as an error. */
+/** Thrown to be answered as an error. */
 export class Refusal extends Error {
   constructor(
     readonly status: number,
@@ -68,7 +68,7 @@ export function parse(from: IncomingMessage, to: ServerResponse): Request {
   return { ...request, operation: operationOf(method, key, query), fault: undefined }
 }
 
-/** What the log keeps of a request once it is done: not its streams. */
+/** The part of a finished request that the log keeps: no streams. */
 export function loggedOf({ from, to, ...logged }: Request): LoggedRequest {
   return logged
 }
@@ -88,7 +88,7 @@ function operationOf(method: string, key: string, query: Record<string, string>)
   return `${method} object`
 }
 
-/** Answers, unless the answer is to be lost or never to come. */
+/** Answers, unless the answer is to be lost or held forever. */
 export async function reply(
   request: Request,
   body: string,

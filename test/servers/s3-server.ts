@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { type StoredObject, s3Objects, sortedKeys } from './s3-objects.ts'
+import { loadIndex, type StoredObject, s3Objects, saveIndex, sortedKeys } from './s3-objects.ts'
 import { type Manner, operations } from './s3-operations.ts'
 import {
   type Fault,
@@ -17,38 +17,43 @@ import {
 import { readAuthorization, signatureOf } from './s3-signature.ts'
 
 /**
- * A small S3 server in this process, for tests and the demo: as strict as R2 and Hetzner are in what they refuse (equal parts,
- * signed payloads, no aws-chunked, conditional writes), and able to fail on demand. There is no way to delete.
+ * A small S3 server in this process, for tests and the demo. It refuses what R2 and Hetzner refuse (unequal
+ * parts, unsigned payloads, aws-chunked, failed conditions) and fails on demand. It cannot delete.
  */
 export interface S3Server {
   endpoint: string
   region: string
   accessKeyId: string
   secretAccessKey: string
-  /** Every request since the start, in the order of arrival. */
+  /** Every request since the start, in order of arrival. */
   log: LoggedRequest[]
-  /** The next request that fits is spoilt. */
+  /** Makes the next matching request fail. */
   fail(fault: Fault): void
-  /** No request is spoilt any more; returns how many spoilings were left over. */
+  /** Cancels all planned faults; returns how many were left. */
   heal(): number
-  /** Puts an object there, as somebody else would have. */
-  put(bucket: string, key: string, content: Buffer): Promise<void>
-  /** The content of an object, or undefined. */
+  /** Stores an object, as another client would; several keys share one content. */
+  put(bucket: string, keys: string | readonly string[], content: Buffer): Promise<void>
+  /** An object's content, or undefined. */
   content(bucket: string, key: string): Promise<Buffer | undefined>
-  /** An object as it lies there: another one, or another object of this process, is another write. */
+  /** The stored object; a different object in memory means another write. */
   object(bucket: string, key: string): StoredObject | undefined
-  /** Every key of a bucket, in order. */
+  /** All keys of a bucket, in order. */
   keys(bucket: string): string[]
-  /** Forgets all unfinished uploads, as R2 does after seven days. */
+  /** Saves an index next to the content, so a server can start from a copy of the folder. */
+  save(): void
+  /** Drops all unfinished uploads, as R2 does after seven days. */
   expireUploads(): void
-  close(): Promise<void>
+  /** Deletes the content too, unless `keep`. */
+  close(how?: { keep: boolean }): Promise<void>
 }
 
 export interface S3ServerOptions extends Manner {
-  /** Where content is kept. Made when it is not there. */
+  /** The folder for content, created if missing. */
   folder: string
   buckets: string[]
-  /** How far this server's clock is ahead. */
+  /** `folder` is a copy of a saved one. */
+  saved?: boolean
+  /** How far ahead this server's clock is. */
   clockAheadMs?: number
 }
 
@@ -59,6 +64,7 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
   const secretAccessKey = 'in-process-secret'
   await mkdir(options.folder, { recursive: true })
   const objects = s3Objects(options.folder, options.buckets)
+  if (options.saved) loadIndex(options.folder, objects)
   const log: LoggedRequest[] = []
   const faults: (Fault & { times: number; after: number })[] = []
   const now = () => new Date(Date.now() + (options.clockAheadMs ?? 0))
@@ -143,12 +149,13 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
       faults.push({ times: 1, after: 0, ...fault })
     },
     heal: () => faults.splice(0).reduce((sum, { times }) => sum + times, 0),
-    async put(bucket, key, content) {
+    async put(bucket, keys, content) {
       const { file, bytes, md5 } = await objects.receive(Readable.from([content]))
       const etag = `"${md5.toString('hex')}"`
-      objects.buckets
-        .get(bucket)
-        ?.set(key, { files: [{ file, bytes }], bytes, etag, modified: now(), metadata: {} })
+      for (const key of [keys].flat())
+        objects.buckets
+          .get(bucket)
+          ?.set(key, { files: [{ file, bytes }], bytes, etag, modified: now(), metadata: {} })
     },
     async content(bucket, key) {
       const object = objects.buckets.get(bucket)?.get(key)
@@ -156,11 +163,12 @@ export async function startS3Server(options: S3ServerOptions): Promise<S3Server>
     },
     object: (bucket, key) => objects.buckets.get(bucket)?.get(key),
     keys: (bucket) => sortedKeys(objects, bucket),
+    save: () => saveIndex(options.folder, objects),
     expireUploads: () => objects.uploads.clear(),
-    async close() {
+    async close({ keep } = { keep: false }) {
       for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => server.close(resolve))
-      await rm(options.folder, { recursive: true, force: true })
+      if (!keep) await rm(options.folder, { recursive: true, force: true })
     },
   }
 }
@@ -173,6 +181,6 @@ async function breakOffHalfWay(from: IncomingMessage): Promise<void> {
     bytes += chunk.length
     if (bytes >= half) break
   }
-  // A request that came whole in one piece is no longer tied to its connection.
+  // A request that arrived in one piece is no longer tied to its connection.
   socket.destroy()
 }

@@ -1,6 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
 
-/** What AWS Signature Version 4 signs of a request. Header names are in lower case. */
+/** The part of a request that AWS Signature Version 4 signs. Header names are in lower case. */
 export interface SignedRequest {
   method: string
   /** Path and query, as sent. */
@@ -17,7 +17,7 @@ export interface Scope {
   service: string
 }
 
-/** The signature, in hex, over the given headers, by AWS's "Create a signed AWS API request". */
+/** The signature in hex over the given headers, as in AWS's "Create a signed AWS API request". */
 export function signatureOf(
   request: SignedRequest,
   headerNames: string[],
@@ -52,7 +52,7 @@ export function signatureOf(
   return hmac(key, toSign).toString('hex')
 }
 
-/** The parts of an `authorization` header, or undefined when it is not of this kind. */
+/** The parts of an `authorization` header, or undefined for another kind. */
 export function readAuthorization(header: string | undefined) {
   const found = header?.match(
     /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/,

@@ -1,6 +1,6 @@
 type Xml = { [name: string]: string | number | boolean | Xml[] }
 
-/** One XML document, as S3 answers are. A list becomes as many elements. */
+/** An XML document in S3's form. A list becomes one element per entry. */
 export function xml(name: string, fields: Xml): string {
   return `<?xml version="1.0" encoding="UTF-8"?><${name}>${elements(fields)}</${name}>`
 }

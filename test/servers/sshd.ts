@@ -8,20 +8,23 @@ import { join } from 'node:path'
 
 export interface Sshd {
   port: number
-  /** The folder with keys, known_hosts and configurations; gone after `stop`. */
+  /** The folder with keys, known_hosts and configurations; removed by `stop`. */
   folder: string
-  /** Root's home for who logs in here: empty, whatever this machine's root has in its start-up files. */
+  /** An empty home for root's logins, so root's own start-up files do not matter. */
   home: string
-  /** An ssh_config in which every given user is a host of that name, and `more` is what a test adds to it. */
+  /** Writes an ssh_config with a host for each given user, named like the user, plus `more`. */
   config(more?: string): string
-  /** What sshd has logged so far. */
+  /** sshd's log so far. */
   log(): string
-  /** Ends each connection as a lost network would: every sshd that serves one is killed. */
+  /** Ends every connection as a lost network would, by killing the sshd that serves it. */
   cut(): void
   stop(): Promise<void>
 }
 
-/** A real OpenSSH server on a loopback port, for the given users of this machine, who log in with a key made here; `more` is added to its configuration. Needs root. */
+/**
+ * A real OpenSSH server on a loopback port. The given users of this machine log in with a key made here;
+ * `more` is added to its configuration. Needs root.
+ */
 export async function startSshd(users: string[], more = ''): Promise<Sshd> {
   const folder = mkdtempSync(join(tmpdir(), 'sshd-'))
   chmodSync(folder, 0o755)
@@ -33,7 +36,7 @@ export async function startSshd(users: string[], more = ''): Promise<Sshd> {
   const port = await freePort()
   writeFileSync(file('known_hosts'), `[127.0.0.1]:${port} ${readFileSync(file('host_key.pub'), 'utf8')}`)
   writeFileSync(file('sshd_config'), more + serverConfig(port, folder))
-  // sshd wants this empty folder. Each sshd of the machine may be using it, so it stays.
+  // sshd needs this empty folder. Other sshds of the machine may use it too, so it stays.
   mkdirSync('/run/sshd', { recursive: true, mode: 0o755 })
 
   const server = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', file('sshd_config')], {
@@ -69,14 +72,14 @@ export async function startSshd(users: string[], more = ''): Promise<Sshd> {
   }
 }
 
-/** A throw-away user with zsh as the login shell and, on demand, the sudoers line that our own message gives. */
+/** A throw-away user with zsh as login shell and, on request, the sudoers line from our own message. */
 export function addUser({ sudo }: { sudo: boolean }): { name: string; home: string; remove(): void } {
   const name = `cfy${randomBytes(4).toString('hex')}`
   const home = join(tmpdir(), name)
   const sudoers = `/etc/sudoers.d/${name}`
-  // A locked password (`!`) also locks out keys; `*` is no password that could be typed.
+  // A locked password (`!`) also locks out keys; with `*` only password logins fail.
   execFileSync('useradd', ['-m', '-d', home, '-s', '/usr/bin/zsh', '-p', '*', name])
-  // An empty .zshrc, or zsh would ask a new user how to set it up.
+  // Without a .zshrc, zsh would ask a new user how to set it up.
   writeFileSync(join(home, '.zshrc'), '')
   if (sudo) writeFileSync(sudoers, `${name} ALL=(root) NOPASSWD: /usr/bin/bash\n`, { mode: 0o440 })
   return {
@@ -84,7 +87,7 @@ export function addUser({ sudo }: { sudo: boolean }): { name: string; home: stri
     home,
     remove() {
       rmSync(sudoers, { force: true })
-      // -f: a process that nobody has waited for yet would keep the user.
+      // -f: a zombie process would keep the user.
       execFileSync('userdel', ['-f', '-r', name], { stdio: 'ignore' })
     },
   }
@@ -119,7 +122,7 @@ Host ${user}
   SendEnv *
 `
 
-/** A connection is served by an sshd for root, and by another below it when the user is not root. */
+/** A connection has an sshd run by root, and a child of it if the user is not root. */
 function killServing(parent: number | undefined) {
   const rows = execFileSync('ps', ['-eo', 'pid=,ppid=,comm='], { encoding: 'utf8' }).trim().split('\n')
   for (const row of rows) {
@@ -129,7 +132,7 @@ function killServing(parent: number | undefined) {
     try {
       process.kill(Number(pid), 'SIGKILL')
     } catch {
-      // Gone in the meantime.
+      // It has already ended.
     }
   }
 }

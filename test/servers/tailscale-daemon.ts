@@ -7,21 +7,21 @@ import { collect, end, ended, until } from './child.ts'
 /** One tailscaled. */
 export interface Daemon {
   stateDir: string
-  /** What `tailscale` says with these arguments; throws with its message when it fails. */
+  /** The output of `tailscale` with these arguments; throws its message on failure. */
   tailscale(...args: string[]): Promise<string>
   /** Logs in as a new node. */
   up(...args: string[]): Promise<void>
-  /** Its address of the kind 100.64.0.1, as soon as it is connected with it. */
+  /** Its 100.64.0.0/10 address, once it is connected. */
   address(): Promise<string>
   status(): Promise<TailscaleStatus>
-  /** Where the node at that address answers from (`127.0.0.1:41641`), undefined when it does not within three seconds. */
+  /** Where the node at that address answers (`127.0.0.1:41641`); undefined after three seconds. */
   ping(address: string): Promise<string | undefined>
   log(): string
-  /** As `systemctl stop` ends it. */
+  /** Ends it as `systemctl stop` does. */
   stop(): Promise<void>
 }
 
-/** What we read of `tailscale status --json`. */
+/** The fields of `tailscale status --json` that tests use. */
 export interface TailscaleStatus {
   BackendState: string
   Health: string[]
@@ -31,18 +31,18 @@ export interface TailscaleStatus {
 }
 
 export interface DaemonOptions {
-  /** Where its state is, or will be. */
+  /** The folder for its state, which may not exist yet. */
   stateDir: string
-  /** A folder for its socket, which stays behind. */
+  /** A folder for its socket, which stays after it ends. */
   folder: string
   tailscaled: string
   /** The real command line. */
   tailscale: string
-  /** What `up` says before its own arguments. */
+  /** The first arguments of every `up`. */
   login: string[]
 }
 
-/** Starts a daemon as its unit does, and waits until it answers; throws with what it said when it ends before. */
+/** Starts a daemon as its unit does and waits until it answers; throws its output if it ends first. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { stateDir, login } = options
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })
@@ -77,7 +77,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     status,
     async ping(address) {
-      // The first answers may come through the relay; it stops at the first one that does not.
+      // The first answers may come through the relay; it stops at the first direct one.
       const answer = await tailscale('ping', '--c=3', '--timeout=1s', address).catch(
         (error) => error.stdout as string,
       )

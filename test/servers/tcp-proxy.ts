@@ -3,26 +3,26 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { pipeline } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What stands between a client and a server of this machine: it counts, holds up, takes away. The content goes through as it is, unless it is spoilt. */
+/** A proxy between a client and a server on this machine: counts, delays, cuts. By default it passes all. */
 export interface TcpProxy {
   port: number
-  /** Bytes that clients have sent so far, and connections that they have made. */
+  /** Bytes sent and connections made by clients so far. */
   sent(): number
   connections(): number
-  /** Resolves as soon as clients have sent so many bytes, counted from now. */
+  /** Resolves once clients have sent this many more bytes. */
   sentMore(bytes: number): Promise<void>
-  /** Lets nothing more of what clients send through, until `resume`. */
+  /** Holds back everything that clients send, until `resume`. */
   stall(): void
   resume(): void
-  /** The next so many connections whose request begins with `head` wait until all of them are there, and then go on together. */
+  /** Holds the next `count` connections whose request starts with `head` until all have come. */
   meet(head: string, count: number): void
-  /** From now on hangs up on whoever comes, as what stands before a server that is down; or no more. */
+  /** Hangs up on every new connection, as a proxy before a dead server does; false ends it. */
   hangUp(on: boolean): void
-  /** Once so many more bytes have gone `up` (from clients) or `down` (to them), the connection on which that happens is spoilt, once. */
+  /** After this many more bytes `up` (from clients) or `down` (to them), breaks that connection once. */
   spoil(spoiling: Spoiling): void
-  /** Spoils nothing any more; returns how many spoilings were left over. */
+  /** Cancels all planned faults; returns how many were left. */
   heal(): number
-  /** Holds every piece up for so long, in milliseconds. */
+  /** Delays every piece by this many milliseconds. */
   slow(ms: number): void
   close(): Promise<void>
 }
@@ -30,7 +30,7 @@ export interface TcpProxy {
 export interface Spoiling {
   direction: 'up' | 'down'
   after: number
-  /** `cut` closes the connection, `reset` ends it without a farewell, `flip` turns one bit of what passes. */
+  /** `cut` closes the connection, `reset` aborts it, `flip` flips one bit of the data. */
   how: 'cut' | 'reset' | 'flip'
 }
 
@@ -66,7 +66,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     })
   }
 
-  /** Ends the connection, or turns a bit, where that is due in this piece. */
+  /** Ends the connection or flips a bit if that is due in this piece. */
   function spoilt(direction: Spoiling['direction'], chunk: Buffer, client: Socket): Buffer {
     let piece = chunk
     for (const spoiling of spoilings.filter((each) => each.direction === direction)) {

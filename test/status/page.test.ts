@@ -12,10 +12,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { assess } from '../../lib/status/assess.ts'
-import { Html, html } from '../../lib/status/page/html.ts'
-import { statusPage } from '../../lib/status/page/page.ts'
-import { writePage } from '../../lib/status/page/write-page.ts'
+import { assess } from '../../lib/status/judge/assess.ts'
+import { Html, html } from '../../lib/status/show/page/html.ts'
+import { statusPage, writePage } from '../../lib/status/show/page/page.ts'
 import { hostileNames, troubledWorld } from './troubled-world.ts'
 import { healthyWorld } from './world.ts'
 
@@ -55,7 +54,7 @@ describe('the page', () => {
   })
 
   test('begins with what needs a person', () => {
-    expect(page).toContain('7 things need a person')
+    expect(page).toContain('Action needed: 7 problems')
     const order = ['id="findings"', 'Mello has no good backup of scripts', 'id="checklist"', 'id="coverage"']
     const places = order.map((text) => page.indexOf(text))
     expect(places).toEqual([...places].sort((a, b) => a - b))
@@ -73,8 +72,34 @@ describe('the page', () => {
     const { seen } = healthyWorld(shape)
     expect(statusPage(assess(seen))).toContain('<p class="verdict good">All good')
     for (const shelf of seen.shelves) if (shelf.store === 'mello') shelf.state = 'left out'
-    expect(statusPage(assess(seen))).toContain('<p class="verdict look">Nothing wrong')
+    expect(statusPage(assess(seen))).toContain('<p class="verdict look">Partly checked: no problem found')
   })
+})
+
+test('commands are code, the words around them are not', () => {
+  const state = assess(troubledWorld())
+  const todo =
+    'On Mello, crontab -l and tail ~/comfyume-backup.log. comfyume-backup verify --adopt reads them whole; comfyume-backup backup-verda --only env,ufw --to r2 then'
+  state.findings = [
+    { trouble: 'broken', status: 'wrong', items: [], what: 'see comfyume-backup doctor', todo },
+  ]
+  const [, findings = ''] = statusPage(state).split('id="findings"')
+  const codes = [...(findings.split('</section>')[0] ?? '').matchAll(/<code>(.*?)<\/code>/g)].map(
+    ([, code]) => code,
+  )
+  expect(codes).toEqual([
+    'comfyume-backup doctor',
+    'crontab -l',
+    'tail ~/comfyume-backup.log',
+    'comfyume-backup verify --adopt',
+    'comfyume-backup backup-verda --only env,ufw --to r2',
+    ...['sfs', 'mello', 'r2'].map((store) => `comfyume-backup verify --store ${store}`),
+  ])
+})
+
+test('no question of the checklist is a denial: an answer of no would be a double one', () => {
+  for (const { question } of assess(troubledWorld()).checks)
+    expect(question).not.toMatch(/\b(no|nothing|never|not)\b/i)
 })
 
 describe('writing it', () => {

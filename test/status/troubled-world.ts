@@ -1,5 +1,5 @@
 import { recordName } from '../../lib/naming.ts'
-import type { Seen } from '../../lib/status/seen.ts'
+import type { Seen } from '../../lib/status/look/seen.ts'
 import { day, healthyWorld, hour, type Place, removeFile, runReport } from './world.ts'
 
 const MB = 1024 ** 2
@@ -28,6 +28,17 @@ export function troubledWorld(): Seen {
   putReport(Object.assign(report, { ok: false }))
   for (let days = 1; days < 40; days++)
     putReport(runReport('backup-cron', new Date(now.getTime() - days * day), places))
+
+  // On R2 home-dev failed for three days, and for two Mello was off.
+  for (const one of places.filter(({ expected, keys }) => expected.store === 'r2' && keys.length === 60))
+    for (const age of one.expected.item.name === 'home-dev' ? [6, 7, 8, 13, 14] : [13, 14])
+      for (const name of [one.keys[age] as string, recordName(one.keys[age] as string)]) removeFile(one, name)
+  for (const age of [6, 7, 8]) {
+    const time = new Date(now.getTime() - age * day)
+    const full = ({ expected: { item, store } }: Place) =>
+      item.name === 'home-dev' && store === 'r2' ? { status: 'failed', error: 'the disk is full' } : undefined
+    putReport(Object.assign(runReport('backup-verda', time, places, full), { ok: false }))
+  }
 
   for (const shelf of seen.shelves) {
     const { store, bucket, files } = shelf

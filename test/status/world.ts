@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { CommandName, StoreName } from '../../lib/inventory.ts'
-import { items } from '../../lib/inventory.ts'
+import { type CommandName, items, type StoreName } from '../../lib/inventory.ts'
 import { archiveName, makeStamp, recordName, runReportName, type StampUnit } from '../../lib/naming.ts'
 import { makeRecord } from '../../lib/record.ts'
-import { type Expected, expectedOf, graceHours } from '../../lib/status/expected.ts'
-import type { Seen, SeenShelf } from '../../lib/status/seen.ts'
+import { type Expected, expectedOf, graceHours } from '../../lib/status/judge/expected.ts'
+import type { Seen, SeenShelf } from '../../lib/status/look/seen.ts'
 
 export const hour = 3_600_000
 export const day = 24 * hour
@@ -161,7 +160,7 @@ function putArchive(
   const archive = key.slice(key.lastIndexOf('/') + 1)
   const sha256 = createHash('sha256').update(content).digest('hex')
   const record = makeRecord({ archive, item: expected.item.name, time, bytes, sha256 })
-  shelf.files.push({ key, bytes, modified: time })
+  shelf.files.push({ key, bytes, modified: time, ...(expected.store === 'r2' && { proven: true as const }) })
   shelf.files.push({ key: recordName(key), bytes: record.length, modified: time })
   shelf.texts[recordName(key)] = record
   keys.push(key)

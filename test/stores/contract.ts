@@ -161,6 +161,17 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       expect(await found('nginx-')).toEqual(['nginx-extra'])
       expect(await found('nothing')).toEqual([])
       expect(await found('no/such/folder')).toEqual([])
+      const later = async (prefix: string, after: string) => {
+        const options = { after: within + after }
+        const entries = []
+        for await (const { key } of store.list(within + prefix, options))
+          entries.push(key.slice(within.length))
+        return entries
+      }
+      expect(await later('', 'a-1.tar.gz')).toEqual(names.filter((name) => name > 'a-1.tar.gz').toSorted())
+      expect(await later('a-', 'a-1')).toEqual(['a-1.tar.gz', 'a-2.tar.gz'])
+      expect(await later('a/', 'a/b')).toEqual(['a/deep/er'])
+      expect(await later('a-', 'b')).toEqual([])
     })
 
     it('lists a key as soon as it was created, and no later than that', async () => {

@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { directoryStore } from '../../lib/stores/directory.ts'
-import { rotatingDirectoryStore } from '../../lib/stores/rotating-directory.ts'
+import { rotatingDirectoryStore } from '../../lib/stores/directory/rotating.ts'
+import { directoryStore } from '../../lib/stores/directory/store.ts'
 import { storeContract } from './contract.ts'
 
 for (const [name, open] of [

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -6,12 +5,10 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import { letGo } from '../../lib/blocks.ts'
-import { fanOut } from '../../lib/fan-out.ts'
+import { fanOut } from '../../lib/backup/fan-out.ts'
 import { localHost } from '../../lib/hosts/local.ts'
 import { makeDigests } from '../../lib/stores/digests.ts'
-import { directoryStore } from '../../lib/stores/directory.ts'
-import { partsOf } from '../../lib/stores/s3-parts.ts'
+import { directoryStore } from '../../lib/stores/directory/store.ts'
 import type { AppendOnlyStore } from '../../lib/stores/store.ts'
 import { sha256 } from './contract.ts'
 import { bench } from './s3-bench.ts'
@@ -60,7 +57,7 @@ async function expected(): Promise<string> {
   return stdout.toString().slice(0, 64)
 }
 
-test('each of three stores holds what the script printed, though all of them get the same memory', async () => {
+test('each of three stores holds what the script printed', async () => {
   const { disk, one, other } = await stores()
   const want = await expected()
   expect(await bring([disk, one, other])).toEqual([want, want, want])
@@ -89,15 +86,4 @@ test('one that falls behind, and one that fails, take nothing from the others', 
   )
   expect(endings).toEqual([want, want, 'Error: no more'])
   for (const store of [disk, one]) expect(await content(store)).toBe(want)
-})
-
-test('a part that is let go at once takes nothing from the part that the rest of its last piece belongs to', async () => {
-  const whole = createHash('sha256')
-  const body = localHost({ name: 'mello', root: '/' }).stream(script, [], () => {})
-  for await (const part of partsOf(body, 3_000_000, makeDigests(), new AbortController().signal)) {
-    for (const piece of part.pieces) whole.update(piece)
-    letGo(part.pieces)
-    await wait(5)
-  }
-  expect(whole.digest('hex')).toBe(await expected())
 })

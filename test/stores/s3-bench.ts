@@ -2,7 +2,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { onTestFinished } from 'vitest'
-import { type S3Options, type S3Store, s3Store } from '../../lib/stores/s3.ts'
+import { type S3Options, type S3Store, s3Store } from '../../lib/stores/s3/store.ts'
 import { type S3Server, type S3ServerOptions, startS3Server } from '../servers/s3-server.ts'
 import { sha256 } from './contract.ts'
 
@@ -20,7 +20,13 @@ export interface Bench {
   operations(): string[]
 }
 
-/** A server with an empty bucket and a store that loses its patience quickly, both gone when the test ends. */
+const retries = { attempts: 4, backoffMs: 1, backoffMaxMs: 20 }
+/** Waits for a busy machine as long as it takes. */
+const patience = { connectMs: 60_000, idleMs: 60_000, requestMs: 60_000, ...retries }
+/** For what never answers. */
+export const hasty = { connectMs: 500, idleMs: 300, requestMs: 600, ...retries }
+
+/** A server with an empty bucket and a store, both gone when the test ends. */
 export async function bench(
   serverOptions: Partial<S3ServerOptions> = {},
   storeOptions: Partial<S3Options> = {},
@@ -31,14 +37,6 @@ export async function bench(
 
   function another(options: Partial<S3Options> = {}): S3Store {
     const { endpoint, region, accessKeyId, secretAccessKey } = server
-    const patience = {
-      connectMs: 500,
-      idleMs: 300,
-      requestMs: 600,
-      attempts: 4,
-      backoffMs: 1,
-      backoffMaxMs: 20,
-    }
     const access = { name: 'r2', endpoint, region, accessKeyId, secretAccessKey, bucket, patience }
     const store = s3Store({ ...access, partBytes, ...storeOptions, ...options })
     stores.push(store)

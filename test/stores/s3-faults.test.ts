@@ -3,14 +3,17 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import type { Retry } from '../../lib/stores/s3/client.ts'
 import { KeyExists, StoreError } from '../../lib/stores/store.ts'
 import type { How } from '../servers/s3-request.ts'
 import { failing, inPieces, keys, sha256 } from './contract.ts'
-import { bench, bucket, partBytes } from './s3-bench.ts'
+import { bench, bucket, hasty, partBytes } from './s3-bench.ts'
 
 const small = randomBytes(1000)
 const large = randomBytes(3.5 * partBytes)
 const answers: How[] = [500, 502, 503, 504, 429]
+/** Only what never answers is given up early. */
+const patienceFor = (how: How) => (how === 'stall' ? { patience: hasty } : {})
 const connections: How[] = ['reset', 'half', 'stall', 'lost answer']
 
 describe('a fault that passes', () => {
@@ -28,7 +31,7 @@ describe('a fault that passes', () => {
     ...answers.concat('reset', 'half', 'stall').map((how) => ['GetObject', how, large] as const),
   ]
   it.each(cases)('%s, %s: the content is stored once, and whole', async (operation, how, content) => {
-    const { server, store, stored } = await bench()
+    const { server, store, stored } = await bench({}, patienceFor(how))
     await store.probe()
     server.fail({ operation, how })
     const receipt = await store.create('item', inPieces(content))
@@ -38,24 +41,35 @@ describe('a fault that passes', () => {
   })
 
   it.each([...answers, 'reset', 'stall'] as const)('%s while listing: the list is whole', async (how) => {
-    const { server, store } = await bench()
+    const { server, store } = await bench({}, patienceFor(how))
     await store.create('item', inPieces(small))
     server.fail({ operation: 'ListObjectsV2', how, times: 2 })
     expect(await keys(store, '')).toEqual(['item'])
   })
 
   it.each(['half', 'stall', 'reset', 503] as const)('%s while reading: the content is whole', async (how) => {
-    const { server, store } = await bench()
+    const { server, store } = await bench({}, patienceFor(how))
     await store.create('item', inPieces(large))
     server.fail({ operation: 'GetObject', how, times: 3 })
     expect(sha256(await buffer(await store.open('item', 777)))).toBe(sha256(large.subarray(777)))
   })
 
   it('a completion in silence is waited for longer than any other answer, and not sent twice', async () => {
-    const { server, store, operations } = await bench()
+    const { server, store, operations } = await bench({}, { patience: hasty })
     server.fail({ operation: 'CompleteMultipartUpload', meanwhile: () => sleep(450) })
     await store.create('item', inPieces(large))
     expect(operations().filter((operation) => operation === 'CompleteMultipartUpload')).toHaveLength(1)
+  })
+
+  it('is told each time before it is tried again', async () => {
+    const told: Retry[] = []
+    const { server, store } = await bench({}, { onRetry: (retry: Retry) => told.push(retry) })
+    server.fail({ operation: 'ListObjectsV2', how: 503, times: 2 })
+    await keys(store, '')
+    expect(told).toMatchObject([
+      { store: 'r2', text: expect.stringContaining('could not list'), failed: 1 },
+      { failed: 2 },
+    ])
   })
 
   it('a part is sent again alone', async () => {
@@ -219,7 +233,7 @@ describe('reading back', () => {
     const error = await store.create('config/item', inPieces(content)).catch((error) => error)
     expect(error).toBeInstanceOf(StoreError)
     expect(error.message).toMatch(/r2 bucket backups: config\/item was read back and holds another content/)
-    expect(error.message).toContain('orphan')
+    expect(error.message).toContain('without a record')
   })
 
   it('reads no more than samples of the very large, the first and the last part among them', async () => {

@@ -4,13 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { StoreError } from '../../lib/stores/store.ts'
 import { sha256 } from './contract.ts'
-import { bench, bucket } from './s3-bench.ts'
+import { bench, bucket, hasty } from './s3-bench.ts'
 
 const range = 8 * 2 ** 20
 const long = randomBytes(4 * range + 3)
 
-async function holding(content: Buffer, options: Parameters<typeof bench>[0] = {}) {
-  const { server, store } = await bench(options)
+async function holding(content: Buffer, ...options: Parameters<typeof bench>) {
+  const { server, store } = await bench(...options)
   await server.put(bucket, 'item', content)
   const asked = () =>
     server.log
@@ -52,7 +52,7 @@ describe('a content that comes over several connections', () => {
   })
 
   it.each(['half', 'stall', 'reset', 503] as const)('%s on the way of a range: it is whole', async (how) => {
-    const { server, store } = await holding(long)
+    const { server, store } = await holding(long, {}, how === 'stall' ? { patience: hasty } : {})
     server.fail({ operation: 'GetObject', how, after: 1, times: 3 })
     expect(sha256(await buffer(await store.openPastCache('item')))).toBe(sha256(long))
     expect(server.log.filter(({ fault }) => fault === how)).toHaveLength(3)

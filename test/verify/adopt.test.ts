@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import { isWithin } from '../../lib/copies.ts'
+import { isWithin, timeOfAdopted } from '../../lib/copies.ts'
 import type { Stamp } from '../../lib/naming.ts'
-import { timeOfAdopted } from '../../lib/verify/adopt.ts'
 
 const now = '2026-11-24T10:00:00.000Z'
 

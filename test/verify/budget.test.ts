@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { makeBudget, readBudget } from '../../lib/verify/budget.ts'
+import { readSize } from '../../lib/text.ts'
+import { makeBudget } from '../../lib/verify/plan.ts'
 
 test.each([
   ['1', 1],
@@ -13,7 +14,7 @@ test.each([
   ['1.25K', 1280],
   ['2T', 2 * 2 ** 40],
 ])('%s is %d bytes', (text, bytes) => {
-  expect(readBudget(text)).toBe(bytes)
+  expect(readSize(text)).toBe(bytes)
 })
 
 test.each([
@@ -33,7 +34,7 @@ test.each([
   '9999999999T',
   'Infinity',
 ])('%j is no budget', (text) => {
-  expect(readBudget(text)).toBeUndefined()
+  expect(readSize(text)).toBeUndefined()
 })
 
 test('what is taken is spent, what does not fit is not', () => {

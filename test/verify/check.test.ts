@@ -6,14 +6,13 @@ import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Item, items } from '../../lib/inventory.ts'
-import { directoryStore } from '../../lib/stores/directory.ts'
-import { rotatingDirectoryStore } from '../../lib/stores/rotating-directory.ts'
-import { S3Failure } from '../../lib/stores/s3-failure.ts'
+import { rotatingDirectoryStore } from '../../lib/stores/directory/rotating.ts'
+import { directoryStore } from '../../lib/stores/directory/store.ts'
+import { S3Failure } from '../../lib/stores/s3/failure.ts'
 import { type AppendOnlyStore, type RotatingStore, StoreError } from '../../lib/stores/store.ts'
-import { type Archive, listArchives } from '../../lib/verify/archives.ts'
-import { makeBudget } from '../../lib/verify/budget.ts'
 import { checkArchive } from '../../lib/verify/check.ts'
-import { unlessStalled } from '../../lib/verify/stall.ts'
+import { makeBudget } from '../../lib/verify/plan.ts'
+import { type Archive, listArchives, unlessStalled } from '../../lib/verify/survey.ts'
 
 const env = items.find(({ name }) => name === 'env') as Item
 const name = 'env-2026-11-24.tar.gz'
@@ -44,6 +43,7 @@ const options = {
   budget: makeBudget(undefined),
   onBytes() {},
   mustHave: [],
+  isImage: false,
   settled: async () => {},
 }
 
@@ -195,7 +195,7 @@ describe('what cannot be read', () => {
     const read = async () => {
       for await (const _ of unlessStalled(hanging, 'sfs: config/x', 0.05));
     }
-    await expect(read()).rejects.toThrow('sfs: config/x: nothing came for 0.05 s: it hangs')
+    await expect(read()).rejects.toThrow('sfs: config/x: no data for 0.05 s: it hangs')
     expect(hanging.destroyed).toBe(true)
   })
 })

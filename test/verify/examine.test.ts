@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { examine, type Inside } from '../../lib/verify/examine.ts'
+import { examine, type Inside } from '../../lib/verify/check.ts'
 import { tarOf } from '../restore/tar-writer.ts'
 
 let folder: string
@@ -19,7 +19,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 async function inside(content: Buffer, mustHave: string[] = []): Promise<Inside> {
-  const examination = examine(mustHave)
+  const examination = await examine(mustHave)
   for (let start = 0; start < content.length; start += 65_536)
     await examination.take(content.subarray(start, start + 65_536))
   return examination.end()
@@ -31,13 +31,13 @@ const flipped = (content: Buffer, at: number) => {
 }
 
 test('a whole archive is whole, with its members', async () => {
-  expect(await inside(gzipSync(tar))).toEqual({ members: 2, missing: [] })
+  expect(await inside(gzipSync(tar))).toEqual({ members: 2, files: 2, missing: [] })
 })
 
 test('one of several gzip members, as pigz and cat make them, is whole too', async () => {
   const half = tar.length >> 1
   const content = Buffer.concat([gzipSync(tar.subarray(0, half)), gzipSync(tar.subarray(half))])
-  expect(await inside(content)).toEqual({ members: 2, missing: [] })
+  expect(await inside(content)).toEqual({ members: 2, files: 2, missing: [] })
 })
 
 test('what must be there and is not, is named', async () => {
@@ -48,7 +48,7 @@ test('what must be there and is not, is named', async () => {
 
 test('an empty archive is whole, with no member', async () => {
   const empty = execFileSync('tar', ['-czf', '-', '-T', '/dev/null'])
-  expect(await inside(empty)).toEqual({ members: 0, missing: [] })
+  expect(await inside(empty)).toEqual({ members: 0, files: 0, missing: [] })
 })
 
 test.each<[string, (whole: Buffer) => Buffer, RegExp]>([

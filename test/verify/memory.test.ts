@@ -2,9 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { homedir, tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { stateFolder } from '../../lib/state-folder.ts'
-import type { Archive } from '../../lib/verify/archives.ts'
+import { stateFolder } from '../../lib/files/state.ts'
+import { readSettings } from '../../lib/settings/settings.ts'
 import { openMemory } from '../../lib/verify/memory.ts'
+import type { Archive } from '../../lib/verify/survey.ts'
 
 let folder: string
 let warnings: string[]
@@ -24,8 +25,10 @@ const archive: Archive = {
   recorded: true,
 }
 const seen = { at: '2026-11-24T10:00:00.000Z', status: 'good', sha256: 'ab', recorded: true } as const
-const memory = (place = 'sfs /mnt/sfs/cache') =>
-  openMemory(path.join(folder, 'verify'), place, (text) => warnings.push(text))
+const memory = (cache = '/mnt/sfs/cache') =>
+  openMemory(path.join(folder, 'verify'), 'sfs', readSettings({ SFS_CACHE: cache }, []), (text) =>
+    warnings.push(text),
+  )
 const file = () => path.join(folder, 'verify', readdirSync(path.join(folder, 'verify'))[0] as string)
 
 test('what one run saves the next one knows, in files that are only this user’s', async () => {
@@ -53,10 +56,10 @@ test.each([
 })
 
 test('two stores of one name do not know of each other', async () => {
-  const one = await memory('r2 https://one')
+  const one = await memory('/one/cache')
   one.note(archive, seen)
   await one.save()
-  expect((await memory('r2 https://two')).seen(archive)).toBeUndefined()
+  expect((await memory('/two/cache')).seen(archive)).toBeUndefined()
 })
 
 test('which archive the next run begins with is known to it, and once', async () => {
@@ -98,7 +101,7 @@ test('of two runs at once, what either verified is known, and of the same archiv
 })
 
 test.each(['', '{"archives":', '[]', 'null', '{"archives":null}'])(
-  'a file with %j is begun anew, and that is told',
+  'a file with %j is started over, and that is told',
   async (text) => {
     const one = await memory()
     one.note(archive, seen)
@@ -106,7 +109,7 @@ test.each(['', '{"archives":', '[]', 'null', '{"archives":null}'])(
     writeFileSync(file(), text)
     const next = await memory()
     expect(next.seen(archive)).toBeUndefined()
-    expect(warnings[0]).toMatch(/could not be read and is begun anew: .*sfs-.*\.json/)
+    expect(warnings[0]).toMatch(/could not be read and is started over: .*sfs-.*\.json/)
     next.note(archive, seen)
     await next.save()
     expect((await memory()).seen(archive)).toBeDefined()

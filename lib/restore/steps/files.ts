@@ -1,33 +1,15 @@
-import { type BringBackOptions, bringBack, isBackAlready } from '../bring-back.ts'
-import { plannedItem, type Site } from '../site.ts'
-import { type Done, Skip, type Step } from '../step.ts'
+import { plannedItem, type RestoreContext } from '../context.ts'
+import { bringBack, isBackAlready } from '../files/bring-back.ts'
+import type { Step } from './step.ts'
 
-/** Brings an item's files back, and nothing else. */
-export function filesStep(site: Site, item: string): Step {
+/** Brings an item's files back, or those of `--path`: existing ones that differ are put aside. */
+export function filesStep(context: RestoreContext, item: string): Step {
+  const { path } = context.request
   return {
     name: item,
-    title: plannedItem(site, item)?.title ?? item,
+    title: path === undefined ? (plannedItem(context, item)?.title ?? item) : `Files that match ${path}`,
     items: [item],
-    done: () => isBackInWords(site, item),
-    do: () => bringBackInWords(site, item),
+    done: async () => (path === undefined ? isBackAlready(context, item) : undefined),
+    do: () => bringBack(context, item),
   }
-}
-
-export async function isBackInWords(site: Site, item: string): Promise<string | undefined> {
-  return (await isBackAlready(site, item)) ? saidOf(site, item) : undefined
-}
-
-/** Throws Skip for an item that is left out on purpose. */
-export async function bringBackInWords(site: Site, item: string, options?: BringBackOptions): Promise<Done> {
-  const changed = await bringBack(site, item, options)
-  const outcome = site.outcomes.get(item)
-  if (outcome?.status === 'skipped') throw new Skip(outcome.reason)
-  return { said: saidOf(site, item), changed }
-}
-
-function saidOf(site: Site, item: string): string {
-  const { status, source, key, time, aside } = site.outcomes.get(item) ?? {}
-  const from = `${source}: ${key}${time ? ` of ${time.slice(0, 16)}Z` : ''}`
-  if (status === 'unchanged') return `there already, as in ${from}`
-  return `from ${from}${aside ? `; ${aside.length} put aside` : ''}`
 }

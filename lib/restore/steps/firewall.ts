@@ -1,62 +1,86 @@
+import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { noteAgain } from '../bring-back.ts'
-import { plannedItem, type Site } from '../site.ts'
-import { type Done, Skip, type Step } from '../step.ts'
-import { has, must, sh, stateOf } from '../system.ts'
-import { bringBackInWords, isBackInWords } from './files.ts'
+import { has, must, sh, stateOf } from '../../hosts/shell.ts'
+import { below, plannedItem, type RestoreContext } from '../context.ts'
+import { bringBack, isBackAlready, rememberAgain } from '../files/bring-back.ts'
+import { wasRestored } from '../marker.ts'
+import { type Done, Skip, type Step } from './step.ts'
 
-/** What must be let in, whatever the restored rules say: ssh, tailscale, http and https. */
-export const openPorts = ['22/tcp', '41641/udp', '80/tcp', '443/tcp'] as const
+/** The open ports of a firewall without restored rules: ssh, tailscale, http and https. */
+const openPorts = ['22/tcp', '41641/udp', '80/tcp', '443/tcp'] as const
 
-/** The rules, then the ports that must be open, and only then the wall: nobody is locked out in between, and open sessions go on. */
-export function ufwStep(site: Site): Step {
+/**
+ * Restores the rules as they were. Adds no port: it would be open to the world and in the next backup. Only a
+ * machine without restored rules gets our ports, because a firewall without rules lets no one in.
+ */
+export function ufwStep(context: RestoreContext): Step {
   return {
     name: 'ufw',
-    title: `UFW rules; lets in ${openPorts.join(', ')}; disables the firewall and enables it again`,
+    title:
+      'UFW rules, as they were backed up; disables the firewall and enables it again. Open sessions stay open, and the rules decide about new ones',
     items: ['ufw'],
     async done() {
-      const back = await isBackInWords(site, 'ufw')
-      return back !== undefined && (await closedPorts()).length === 0 ? back : undefined
+      const back = await isBackAlready(context, 'ufw')
+      return back !== undefined && ((await isFirewallOn()) || (await isMeantToBeOff(context)))
+        ? back
+        : undefined
     },
     async do() {
-      const { said, failure } = await tryBringBack(site, 'ufw')
+      const { said, failure } = await tryBringBack(context, 'ufw')
       if (!(await has('ufw')))
         throw new Error(`${said}; ufw is not installed: apt-get install ufw, then run this again`)
-      // While it is on, ufw takes its new files for rules that are in force: it loads none of them, and fails to add to them.
+      if (failure) {
+        if (!(await isFirewallOn()) && !(await wasRestored(context, 'ufw'))) await openOurPorts()
+        throw failure
+      }
+      const off = await isMeantToBeOff(context)
+      // An enabled ufw treats new files as rules already in force, and loads none of them.
       await must(sh`ufw disable`)
-      for (const port of openPorts) await must(sh`ufw allow ${port}`)
-      await must(sh`ufw --force enable`)
-      // ufw writes its own rules into the files that it was given.
-      await noteAgain(site, 'ufw')
-      if (failure) throw failure
-      return { said: `${said}; enabled, ${openPorts.join(', ')} open`, changed: true }
+      if (!off) await must(sh`ufw --force enable`)
+      // Enabling ufw changes the restored files.
+      await rememberAgain(context, 'ufw')
+      return {
+        said: `${said}; ${off ? 'left off, as it was when it was backed up' : 'enabled'}`,
+        changed: true,
+      }
     },
     async check() {
-      const closed = await closedPorts()
-      if (closed.length > 0) throw new Error(`ufw does not let in ${closed.join(', ')}: see ufw status`)
+      if (!(await isFirewallOn()) && !(await isMeantToBeOff(context)))
+        throw new Error('ufw is not active: see ufw status')
     },
   }
 }
 
+async function openOurPorts(): Promise<void> {
+  for (const port of openPorts) await must(sh`ufw allow ${port}`)
+  await must(sh`ufw --force enable`)
+}
+
+/** Whether the restored firewall was off. Then it stays off: its rules may let no one in. */
+async function isMeantToBeOff({ root }: RestoreContext): Promise<boolean> {
+  const conf = await readFile(below(root, '/etc/ufw/ufw.conf'), 'utf8').catch(() => '')
+  return /^ENABLED=no$/im.test(conf)
+}
+
 /**
- * The jails stand before anything else comes back, where they can: fail2ban does not start while a log that it reads is not there. One that
- * comes with the homes is waited for; jailsStep then has the last word.
+ * Starts the jails early. fail2ban does not start while a log that it reads is missing: if the log comes with
+ * the homes, jailsStep starts it later.
  */
-export function fail2banStep(site: Site): Step {
+export function fail2banStep(context: RestoreContext): Step {
   return {
     name: 'fail2ban',
     title: 'Fail2ban jails; restarts fail2ban',
     items: ['fail2ban'],
     async done() {
-      const back = await isBackInWords(site, 'fail2ban')
+      const back = await isBackAlready(context, 'fail2ban')
       return back !== undefined && (await runningJails()).length > 0 ? back : undefined
     },
     async do() {
-      const { said, failure } = await tryBringBack(site, 'fail2ban')
+      const { said, failure } = await tryBringBack(context, 'fail2ban')
       if (!(await has('fail2ban-client')))
         throw new Error(`${said}; fail2ban is not installed: apt-get install fail2ban, then run this again`)
       const why = await restartJails()
-      const waits = why !== undefined && homesBringLogs(site) && /log file/i.test(why)
+      const waits = why !== undefined && homesBringLogs(context) && /log file/i.test(why)
       if (why !== undefined && !waits) throw new Error(`${said}; ${noJail(why)}`)
       if (failure) throw failure
       return { said: `${said}; ${waits ? `waits for the homes (${why})` : 'restarted'}`, changed: true }
@@ -64,15 +88,15 @@ export function fail2banStep(site: Site): Step {
   }
 }
 
-/** Fail2ban once more, after the homes. */
-export function jailsStep(_site: Site): Step {
+/** Restarts fail2ban after the homes. */
+export function jailsStep(_site: RestoreContext): Step {
   const inWords = async () => {
     const names = await runningJails()
     return names.length > 0 ? `running: ${names.join(', ')}` : undefined
   }
   return {
     name: 'jails',
-    title: 'Fail2ban again, where a log that it reads came with the homes; restarts fail2ban',
+    title: 'Fail2ban again, if a log that it reads came with the homes; restarts fail2ban',
     items: [],
     done: inWords,
     async do() {
@@ -83,14 +107,14 @@ export function jailsStep(_site: Site): Step {
   }
 }
 
-export function homesBringLogs(site: Site): boolean {
-  return ['home-dev', 'root-home'].some((home) => plannedItem(site, home) !== undefined)
+export function homesBringLogs(context: RestoreContext): boolean {
+  return ['home-dev', 'root-home'].some((home) => plannedItem(context, home) !== undefined)
 }
 
-/** Returns why no jail runs then, in fail2ban's own words. */
+/** Returns why no jail runs afterwards, in fail2ban's words. */
 async function restartJails(): Promise<string | undefined> {
   await must(sh`systemctl enable fail2ban`)
-  // systemd says yes as soon as it has started the server, which may end right after.
+  // systemd reports success once the server has started, but it may end right after.
   const { exitCode } = await sh`systemctl restart fail2ban`
   for (let tries = 0; exitCode === 0 && tries < 60; tries++) {
     if ((await runningJails()).length > 0 || (await stateOf('fail2ban')) === 'failed') break
@@ -109,12 +133,14 @@ function noJail(why: string): string {
   return `fail2ban runs no jail: ${why}. ${todo}, then run this again`
 }
 
-/** The ports of ours that the firewall does not let in; all of them while it is off. */
-export async function closedPorts(): Promise<string[]> {
-  const { stdout } = await sh`ufw status`
-  if (!/^Status: active$/m.test(stdout)) return [...openPorts]
-  const allowed = [...stdout.matchAll(/^(\S+)\s+(?:ALLOW|LIMIT)\b/gm)].map(([, port]) => port)
-  return openPorts.filter((port) => !allowed.includes(port) && !allowed.includes(port.split('/')[0]))
+export async function isFirewallOn(): Promise<boolean> {
+  return /^Status: active$/m.test((await sh`ufw status`).stdout)
+}
+
+/** The rules in ufw's files, as you would type them: `allow 22/tcp`. */
+export async function firewallRules(): Promise<string[]> {
+  const { stdout } = await sh`ufw show added`
+  return [...stdout.matchAll(/^ufw (.+)$/gm)].map(([, rule]) => rule as string)
 }
 
 /** Names of the running jails. */
@@ -123,13 +149,16 @@ export async function runningJails(): Promise<string[]> {
   return (/Jail list:\s*(.*)$/m.exec(stdout)?.[1] ?? '').split(',').flatMap((name) => name.trim() || [])
 }
 
-/** Without a backup a new machine needs its walls all the same: what is missing is told after they stand. */
-async function tryBringBack(site: Site, item: string): Promise<{ said: string; failure?: Error }> {
+/** Without a backup, a new machine still needs a firewall: the failure is reported once that is up. */
+async function tryBringBack(
+  context: RestoreContext,
+  item: string,
+): Promise<{ said: string; failure?: Error }> {
   try {
-    const { said }: Done = await bringBackInWords(site, item)
+    const { said }: Done = await bringBack(context, item)
     return { said }
   } catch (error) {
-    if (error instanceof Skip && plannedItem(site, item)?.leftOut === undefined) throw error
+    if (error instanceof Skip && plannedItem(context, item)?.leftOut === undefined) throw error
     return { said: (error as Error).message, failure: error as Error }
   }
 }

@@ -1,17 +1,17 @@
-import { mkdir, rename, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import { withClone } from '../clone.ts'
-import { below, plannedItem, type Site } from '../site.ts'
-import { Skip, type Step } from '../step.ts'
-import { must, sh } from '../system.ts'
+import { must, sh } from '../../hosts/shell.ts'
+import { below, plannedItem, type RestoreContext } from '../context.ts'
+import { asOwner, ownerOf, withClone } from './clone.ts'
+import { Skip, type Step } from './step.ts'
 
 /**
- * The project from its git repository, around what is there already (its .env). Where /home/dev comes back with the project in it, with its history and what
- * nobody had committed yet, that is better; then this step comes after the homes and has nothing to do.
+ * Clones the project around existing files such as its .env. If the project comes back with /home/dev,
+ * including its history and uncommitted work, this step runs after the homes and does nothing.
  */
-export function projectStep(site: Site): Step {
-  const folder = below(site.root, site.settings.projectDir.verda)
-  const repository = site.settings.repositories.project
+export function projectStep(context: RestoreContext): Step {
+  const folder = below(context.root, context.settings.projectDir.verda)
+  const repository = context.settings.repositories.project
   return {
     name: 'project',
     title: `Project in ${folder}, by git where no backup brings it`,
@@ -24,25 +24,35 @@ export function projectStep(site: Site): Step {
         throw new Skip(
           `PROJECT_REPO is not set, and ${folder} is no git repository: clone the project by hand`,
         )
-      await mkdir(folder, { recursive: true })
-      await withClone(repository, { near: folder, flags: ['--no-checkout'] }, (clone) =>
-        rename(path.join(clone, '.git'), path.join(folder, '.git')),
+      const owner = await ownerOf(folder)
+      await withClone(repository, { flags: ['--no-checkout'], owner }, (clone) =>
+        must(sh`tar -C ${clone}/.git -c . | ${asOwner(owner)} bash --norc -p -ec ${checkOut} bash ${folder}`),
       )
-      // Only what is not there: a file that a backup brought back stays.
-      const git = ['git', '-c', 'safe.directory=*', '-C', folder]
-      await must(sh`${git} reset --quiet`)
-      await must(sh`${git} ls-files --deleted -z | xargs -0 -r ${git} checkout --quiet --`)
-      const { uid, gid } = await stat(path.dirname(folder))
-      await must(sh`chown -R -h ${uid}:${gid} ${folder}`)
       return { said: `cloned into ${folder}`, changed: true }
     },
   }
 }
 
-/** Whether the project comes with /home/dev. */
-export function comesWithHome(site: Site): boolean {
-  const home = plannedItem(site, 'home-dev')
-  return (home?.candidates.length ?? 0) > 0 && site.settings.projectDir.verda.startsWith('/home/dev/')
+/**
+ * Runs as the folder's owner, so it writes to no one else's files and owns all it makes. Checks out only what
+ * is missing: files from a backup stay as they are.
+ */
+const checkOut = `
+mkdir -p -- "$1"
+cd -- "$1"
+rm -rf .git.restoring
+mkdir .git.restoring
+tar -C .git.restoring -x
+export GIT_DIR=.git.restoring GIT_WORK_TREE=. HOME=/nonexistent
+git reset --quiet
+git ls-files --deleted -z | xargs -0 -r git checkout --quiet --
+mv .git.restoring .git
+`
+
+/** Whether the project comes back with /home/dev. */
+export function comesWithHome(context: RestoreContext): boolean {
+  const home = plannedItem(context, 'home-dev')
+  return (home?.candidates.length ?? 0) > 0 && context.settings.projectDir.verda.startsWith('/home/dev/')
 }
 
 async function isThere(file: string): Promise<boolean> {

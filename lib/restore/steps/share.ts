@@ -1,37 +1,39 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
-import type { Settings } from '../../settings.ts'
-import { aptGet } from '../apt.ts'
-import type { Site } from '../site.ts'
-import { Skip, type Step } from '../step.ts'
-import { has, sh } from '../system.ts'
+import { has, sh } from '../../hosts/shell.ts'
+import type { Settings } from '../../settings/settings.ts'
+import type { RestoreContext } from '../context.ts'
+import type { PlanNote } from '../report.ts'
+import { aptGet } from './packages.ts'
+import { Skip, type Step } from './step.ts'
 
-/** Which of the shares is this machine's: `--sfs`, else by the facts' "Model Source Priority" the production's own or the clone. */
+/** This machine's share: `--sfs`, otherwise by its environment (facts, "Model Source Priority"). */
 export type Share = 'prod' | 'clone'
 
 export function shareOf({ environment }: Settings, asked?: Share): Share {
   return asked ?? (environment === 'production' ? 'prod' : 'clone')
 }
 
-/** `host:/path` of the share that is to be mounted, where the settings have it. */
+/** The `host:/path` of the share to mount, if the settings name it. */
 function addressOf({ sfs }: Settings, share: Share): string | undefined {
   return share === 'prod' ? sfs.prod : sfs.clone
 }
 
 const defaultOptions = 'rw,hard,nofail,_netdev'
 
-/** An entry in /etc/fstab, so that the share is there again after a reboot. */
-export function shareStep(site: Site, share: Share): Step {
-  const { settings } = site
+/** Adds an entry to /etc/fstab, so that the share is mounted again after a reboot. */
+export function shareStep(context: RestoreContext, share: Share): Step {
+  const { settings } = context
   const { root } = settings.sfs
   const address = addressOf(settings, share)
-  const line = `${address} ${root} nfs ${settings.sfs.mountOptions ?? defaultOptions} 0 0`
   return {
     name: 'sfs',
     title: `SFS mounted at ${root}, also after a reboot (/etc/fstab)`,
     items: [],
     async done() {
       if (address === undefined) return undefined
-      const there = (await readFile('/etc/fstab', 'utf8').catch(() => '')).split('\n').includes(line)
+      const there = (await readFile('/etc/fstab', 'utf8').catch(() => ''))
+        .split('\n')
+        .includes(fstabLine(settings, share) as string)
       return there && (await mounted(root)) === address
         ? `${address} is mounted at ${root} and in /etc/fstab`
         : undefined
@@ -41,12 +43,7 @@ export function shareStep(site: Site, share: Share): Step {
         throw new Skip(
           `${share === 'prod' ? 'SFS_PROD' : 'SFS_CLONE'} is not set: nothing is written to /etc/fstab, and after a reboot the share is not there`,
         )
-      const before = await readFile('/etc/fstab', 'utf8').catch((error) => {
-        if (error.code === 'ENOENT') return ''
-        throw error
-      })
-      await writeFile('/etc/fstab.comfyume-backup', fstabWith(before, root, line), { mode: 0o644 })
-      await rename('/etc/fstab.comfyume-backup', '/etc/fstab')
+      await writeFstab(settings, share)
       const problem = await mountShare(settings, share)
       if (problem !== undefined) throw new Error(problem)
       return { said: `${address} at ${root}, and in /etc/fstab`, changed: true }
@@ -54,7 +51,25 @@ export function shareStep(site: Site, share: Share): Step {
   }
 }
 
-/** The text of /etc/fstab with `line` as the only entry for a mount point; what stood there before is kept as a comment. Pure. */
+/** Adds the share to /etc/fstab, if the settings name it. */
+export async function writeFstab(settings: Settings, share: Share): Promise<void> {
+  const line = fstabLine(settings, share)
+  if (line === undefined) return
+  const before = await readFile('/etc/fstab', 'utf8').catch((error) => {
+    if (error.code === 'ENOENT') return ''
+    throw error
+  })
+  await writeFile('/etc/fstab.comfyume-backup', fstabWith(before, settings.sfs.root, line), { mode: 0o644 })
+  await rename('/etc/fstab.comfyume-backup', '/etc/fstab')
+}
+
+function fstabLine(settings: Settings, share: Share): string | undefined {
+  const { root, mountOptions } = settings.sfs
+  const address = addressOf(settings, share)
+  return address && `${address} ${root} nfs ${mountOptions ?? defaultOptions} 0 0`
+}
+
+/** Makes `line` the only entry for a mount point in /etc/fstab; old entries become comments. Pure. */
 export function fstabWith(text: string, mountPoint: string, line: string): string {
   const lines = text.split('\n')
   while (lines.at(-1) === '') lines.pop()
@@ -67,14 +82,14 @@ export function fstabWith(text: string, mountPoint: string, line: string): strin
   return `${others.includes(line) ? others.join('\n') : [...others, line].join('\n')}\n`
 }
 
-/** Mounts the share where it is not mounted yet. Returns why that failed, and what to do. */
+/** Mounts the share unless it is mounted. Returns why that failed and what to do. */
 export async function mountShare(settings: Settings, share: Share): Promise<string | undefined> {
   const { root, mountOptions } = settings.sfs
   const address = addressOf(settings, share)
   const there = await mounted(root)
   if (there !== undefined) {
     if (address === undefined || there === address) return undefined
-    return `${root} is a mount of ${there}, and not of ${address}: umount ${root}, then run this again (or take the other one: --sfs)`
+    return `${root} is a mount of ${there} instead of ${address}: umount ${root}, then run this again (or take the other one: --sfs)`
   }
   const setting = share === 'prod' ? 'SFS_PROD' : 'SFS_CLONE'
   if (address === undefined)
@@ -89,8 +104,21 @@ export async function mountShare(settings: Settings, share: Share): Promise<stri
   if (exitCode === 0) return undefined
   return (
     `${address} could not be mounted at ${root}: ${stderr.trim() || 'no answer for 90 s'}. Share it with this instance in Verda's console ("share settings"; ` +
-    `being in the same location is not enough), and see that ${setting} is the pseudopath that the console shows now: it changes when a share is renamed`
+    `being in the same location is not enough), and check that ${setting} is the pseudopath that the console shows now: it changes when a share is renamed`
   )
+}
+
+/** Mounts the share before planning, except in a dry run: its copies then count. Returns any problem. */
+export async function reachShare(
+  settings: Settings,
+  share: Share | undefined,
+  dryRun: boolean,
+): Promise<PlanNote | undefined> {
+  if (!settings.sfs.requireMount) return undefined
+  const { root } = settings.sfs
+  if (dryRun && (await mounted(root)) === undefined) return { kind: 'share not mounted yet', root }
+  const problem = await mountShare(settings, shareOf(settings, share))
+  return problem === undefined ? undefined : { kind: 'no share', why: problem }
 }
 
 /** What is mounted at a folder; undefined for nothing. */

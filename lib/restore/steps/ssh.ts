@@ -1,27 +1,26 @@
 import { chmod, readdir, stat } from 'node:fs/promises'
-import { noteAgain } from '../bring-back.ts'
-import { below, type Site } from '../site.ts'
-import type { Step } from '../step.ts'
-import { has, must, sh, stateOf } from '../system.ts'
-import { bringBackInWords, isBackInWords } from './files.ts'
+import { has, must, sh, stateOf } from '../../hosts/shell.ts'
+import { below, type RestoreContext } from '../context.ts'
+import { bringBack, isBackAlready, rememberAgain } from '../files/bring-back.ts'
+import type { Step } from './step.ts'
 
-/** The host keys, with the modes that sshd insists on. They are never generated here: another key locks out everybody who knew the old one. */
-export function sshStep(site: Site): Step {
-  const folder = below(site.root, '/etc/ssh')
+/** The host keys, with the modes that sshd requires. Never generated here: clients reject an unknown key. */
+export function sshStep(context: RestoreContext): Step {
+  const folder = below(context.root, '/etc/ssh')
   return {
     name: 'ssh-host-keys',
     title: 'SSH host keys into /etc/ssh; reloads ssh, whose open sessions go on',
     items: ['ssh-host-keys'],
-    done: () => isBackInWords(site, 'ssh-host-keys'),
+    done: () => isBackAlready(context, 'ssh-host-keys'),
     async do() {
-      const done = await bringBackInWords(site, 'ssh-host-keys')
-      if (await closeToOthers(await privateKeys(folder))) await noteAgain(site, 'ssh-host-keys')
+      const done = await bringBack(context, 'ssh-host-keys')
+      if (await closeToOthers(await privateKeys(folder))) await rememberAgain(context, 'ssh-host-keys')
       for (const unit of ['ssh', 'sshd']) {
         if ((await stateOf(unit)) !== 'active') continue
         await must(sh`systemctl reload ${unit}`)
         return { ...done, said: `${done.said}; ${unit} reloaded` }
       }
-      // Ubuntu starts ssh with the first connection: ssh.socket waits for that.
+      // Ubuntu starts ssh on the first connection: ssh.socket waits for it.
       const waits = (await stateOf('ssh.socket')) === 'active'
       return {
         ...done,
@@ -35,7 +34,7 @@ export function sshStep(site: Site): Step {
   }
 }
 
-/** Whether any mode had to be changed: a change of what is right already would look like somebody else's the next time. */
+/** Returns whether any mode changed. Correct modes stay untouched, or the item would look changed. */
 async function closeToOthers(keys: readonly string[]): Promise<boolean> {
   let changed = false
   for (const key of keys) {
@@ -48,7 +47,7 @@ async function closeToOthers(keys: readonly string[]): Promise<boolean> {
 
 async function privateKeys(folder: string): Promise<string[]> {
   const found = await readdir(folder, { withFileTypes: true })
-  // What a link leads to is not ours to change.
+  // Never change what a link points to.
   const keys = found.filter((entry) => entry.isFile() && /^ssh_host_.*_key$/.test(entry.name))
   return keys.map(({ name }) => `${folder}/${name}`)
 }

@@ -1,42 +1,36 @@
-import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProcessOutput } from 'zx'
-import { messageOf } from '../../message.ts'
-import { BadArchive } from '../bad-archive.ts'
-import { plannedItem, type Site } from '../site.ts'
-import { Halt, Skip, type Step } from '../step.ts'
-import { has, must, sh, stateOf } from '../system.ts'
-import { whyNoIdentity } from '../tailscale-state.ts'
-import { isUp, tailscaledHere } from '../tailscaled.ts'
-import { withKeyFile, withoutTwin } from '../twin.ts'
-import { bringBackInWords } from './files.ts'
-
-const stateFile = '/var/lib/tailscale/tailscaled.state'
+import { has, must, sh, stateOf } from '../../hosts/shell.ts'
+import { messageOf } from '../../text.ts'
+import { plannedItem, type RestoreContext } from '../context.ts'
+import { bringBack } from '../files/bring-back.ts'
+import { Halt, Skip, type Step } from './step.ts'
+import { isUp, lookForDuplicate, tailscaledHere, withKeyFile } from './tailscaled.ts'
 
 /**
- * The identity, then the daemon, then the address (law 8). A daemon that runs already with another identity is stopped once a good copy lies ready, because it would
- * write its own state over it; one that has the expected address is left its state, which has gone on from what was backed up.
+ * Identity, then daemon, then address check (law 8). A daemon with another identity is stopped once a good
+ * copy is ready, as it would overwrite the state. One with the expected address keeps its newer state.
  */
-export function tailscaleStep(site: Site): Step {
-  const { expectedAddress } = site.settings.tailscale
+export function tailscaleStep(context: RestoreContext): Step {
+  const { expectedAddress } = context.settings.tailscale
   return {
     name: 'tailscale',
     title: `Tailscale identity; stops tailscaled (and with it a session that comes over tailscale), starts it with the identity, expects ${expectedAddress}`,
     items: ['tailscale'],
     async done() {
       if (!isUp(await tailscaledHere(), expectedAddress) || !(await startsAtBoot())) return undefined
-      site.outcomes.set('tailscale', { item: 'tailscale', status: 'unchanged' })
+      context.outcomes.set('tailscale', { item: 'tailscale', status: 'unchanged' })
       return `tailscaled runs and has ${expectedAddress}`
     },
     async do() {
       const { state, address } = await tailscaledHere()
       const own = address === expectedAddress
-      if (own) site.outcomes.set('tailscale', { item: 'tailscale', status: 'unchanged' })
-      if (own && state !== 'Running') await lookForTwin(site)
-      const said = own ? 'the identity is there already' : await putInPlace(site)
+      if (own) context.outcomes.set('tailscale', { item: 'tailscale', status: 'unchanged' })
+      if (own && state !== 'Running') await refuseDuplicate(context)
+      const said = own ? 'the identity is there already' : await putInPlace(context)
       await must(sh`systemctl unmask tailscaled`)
       await must(sh`systemctl enable --now tailscaled`)
-      await comeUp(site)
+      await comeUp(context)
       return { said: `${said}; tailscaled ${own ? 'runs' : 'started'}`, changed: true }
     },
     async check() {
@@ -46,14 +40,14 @@ export function tailscaleStep(site: Site): Step {
   }
 }
 
-/** Puts the identity where a tailscaled that does not run yet will find it; returns where it came from, in words. */
-async function putInPlace(site: Site): Promise<string> {
-  const leftOut = plannedItem(site, 'tailscale')?.leftOut !== undefined
+/** Puts the identity in place for a tailscaled that is not running yet. Returns its origin, in words. */
+async function putInPlace(context: RestoreContext): Promise<string> {
+  const leftOut = plannedItem(context, 'tailscale')?.leftOut !== undefined
   const runs = (await stateOf('tailscaled')) === 'active'
   if (!leftOut && !runs) await must(sh`systemctl mask tailscaled`)
   try {
-    const { said } = await bringBackInWords(site, 'tailscale', {
-      before: (unpacked) => clearTheWay(site, unpacked(stateFile)),
+    const { said } = await bringBack(context, 'tailscale', {
+      before: () => clearTheWay(context),
     })
     if (await has('tailscaled')) return said
   } catch (error) {
@@ -70,22 +64,20 @@ async function putInPlace(site: Site): Promise<string> {
 }
 
 const maskedStill =
-  'tailscaled stays masked, because it would take another address: mend that and run this again. To have it take another one all the same: ' +
+  'tailscaled stays masked, because it would get another address: fix this and run this again. To accept another address: ' +
   'systemctl unmask tailscaled, systemctl enable --now tailscaled, tailscale up --ssh=false'
 
-/** A good copy lies ready: nobody else may have its address, and no daemon may run here, nor be started, until it is in place. */
-async function clearTheWay(site: Site, state: string): Promise<void> {
-  const flaw = whyNoIdentity(await readFile(state, 'utf8').catch(() => ''))
-  if (flaw !== undefined) throw new BadArchive(flaw)
-  await lookForTwin(site)
+/** Runs once a good copy is ready: no one else may have its address, and no daemon may run here or start. */
+async function clearTheWay(context: RestoreContext): Promise<void> {
+  await refuseDuplicate(context)
   await must(sh`systemctl mask tailscaled`)
   await must(sh`systemctl stop tailscaled`)
 }
 
-/** Two machines with one identity take each other's place in turns, and neither notices: so the old one is looked for before this one starts. */
-async function lookForTwin({ settings, watch }: Site): Promise<void> {
+/** Two machines with one identity replace each other unnoticed, so look for the old one first. */
+async function refuseDuplicate({ settings, watch }: RestoreContext): Promise<void> {
   const { expectedAddress, authKey } = settings.tailscale
-  const asked = await withoutTwin(expectedAddress, authKey?.reveal())
+  const asked = await lookForDuplicate(expectedAddress, authKey?.reveal())
   if (asked === 'answers')
     throw new Halt(
       `another machine answers at ${expectedAddress}: the old instance is still up. Stop it, or its tailscaled (systemctl stop tailscaled), then run this again. ` +
@@ -97,8 +89,8 @@ async function lookForTwin({ settings, watch }: Site): Promise<void> {
     )
 }
 
-/** Waits for what the daemon makes of its state, and logs in only when it asks for it. */
-async function comeUp({ settings, watch }: Site): Promise<void> {
+/** Waits for the daemon to use its state, and logs in only if it asks for that. */
+async function comeUp({ settings, watch }: RestoreContext): Promise<void> {
   const { expectedAddress, authKey } = settings.tailscale
   const tried = new Map<string, { complaint: string; second: number }>()
   let here = await tailscaledHere()
@@ -107,7 +99,7 @@ async function comeUp({ settings, watch }: Site): Promise<void> {
     const unreadable = here.health.find((line) => line.includes('State store failed to initialize'))
     if (unreadable !== undefined)
       throw new Halt(
-        `tailscaled started without the identity: ${unreadable}. Restore an older one: restore --only tailscale --at DATE`,
+        `tailscaled started without the identity: ${unreadable}. Restore an older one: comfyume-backup restore --only tailscale --at DATE`,
       )
     if (here.state === 'NeedsLogin' && !tried.has('login')) {
       if (authKey === undefined)
@@ -122,26 +114,26 @@ async function comeUp({ settings, watch }: Site): Promise<void> {
       watch.note('tailscale was down when it was backed up: tailscale up')
       tried.set('up', { complaint: complaintOf(await sh`timeout 60 tailscale up`), second })
     }
-    // How it ends is seen by the state: up has been seen to fail though it had logged in.
+    // Judge by the state: `up` can fail although it logged in.
     for (const [what, { complaint, second: then }] of tried) {
       if (complaint !== '' && second - then > 5)
         throw new Halt(
           `tailscale up${what === 'login' ? ' with the key of TAILSCALE_AUTHKEY' : ''} did not help: ${complaint}. Log in by hand (tailscale up --ssh=false)` +
-            `${what === 'login' ? ', or set a key that can be used more than once and makes no ephemeral machine' : ''}, then run this again`,
+            `${what === 'login' ? ', or set a key that is reusable and not ephemeral' : ''}, then run this again`,
         )
     }
     await sleep(1000)
     here = await tailscaledHere()
   }
   throw new Halt(
-    `tailscaled runs but did not come up within a minute (${[here.state, ...here.health].join('; ')}): see whether this machine can reach the internet, ` +
+    `tailscaled runs but did not come up within a minute (${[here.state, ...here.health].join('; ')}): check that this machine reaches the internet, ` +
       'tailscale status, and journalctl -u tailscaled; then run this again',
   )
 }
 
 /**
- * Logs in, everything else being as it was. Where the state has settings of its own, as a host name, `up` refuses to go without them and says with which
- * flags it would; these are quoted for a shell. Returns what it complained of, or nothing.
+ * Logs in and changes nothing else. With settings of its own (such as a host name), `up` refuses and names
+ * the flags to add, quoted for a shell. Returns its complaint, or an empty string.
  */
 async function logIn(key: string): Promise<string> {
   return withKeyFile(key, async (file) => {
@@ -168,8 +160,8 @@ async function isMasked(): Promise<boolean> {
 
 function wrongAddress(expected: string, address: string | undefined): string {
   return (
-    `this machine has ${address ?? 'no address'} on the tailnet, and not ${expected}: the identity that was restored is not the one that has it. ` +
-    'See the machines in the admin console of tailscale: if the old one was removed there, give this one its address (edit its IPv4), or set VERDA_TAILSCALE_IP ' +
+    `this machine has ${address ?? 'no address'} on the tailnet instead of ${expected}: the restored identity is another machine's. ` +
+    'If the old machine was removed in the admin console of tailscale, give this one its address there (edit its IPv4), or set VERDA_TAILSCALE_IP ' +
     'to the new address here, and the address of verda in ~/.ssh/config on Mello. Then run this again'
   )
 }

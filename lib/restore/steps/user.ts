@@ -1,23 +1,27 @@
-import { openOffer } from '../bring-back.ts'
-import { type Owner, ownerOfFirst } from '../first-member.ts'
-import { plannedItem, type Site } from '../site.ts'
-import type { Step } from '../step.ts'
-import { has, must, sh } from '../system.ts'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import { boundMemory, chooseDecompressor } from '../../capture/compressor.ts'
+import { bash, start } from '../../hosts/process.ts'
+import { has, must, sh } from '../../hosts/shell.ts'
+import { plannedItem, type RestoreContext } from '../context.ts'
+import { openOffer, wholeOf } from '../files/copy.ts'
+import type { Step } from './step.ts'
 
 const name = 'dev'
 const home = '/home/dev'
-/** Of those that are there. */
+/** Only those that exist. */
 const groups = ['sudo', 'docker']
 
-/** The user whose home the workshop lies in, with the number that its files have in the backup: archives tell owners by number. */
-export function userStep(site: Site): Step {
+/** The workshop's user, with its number from the backup: archives store owners by number. */
+export function userStep(context: RestoreContext): Step {
   let wanted: Owner | undefined
   return {
     name: 'user',
     title: `User ${name}, with the number that its files have, in the groups ${groups.join(' and ')}`,
     items: [],
     async done() {
-      wanted = await ownerInBackup(site)
+      wanted = await ownerInBackup(context)
       const is = await ownerHere()
       return is !== undefined &&
         (await lackingGroups()).length === 0 &&
@@ -36,11 +40,11 @@ export function userStep(site: Site): Step {
   }
 }
 
-/** The first member of the archive of /home/dev is that folder itself. */
-async function ownerInBackup(site: Site): Promise<Owner | undefined> {
-  const offer = plannedItem(site, 'home-dev')?.candidates[0]
+/** The first member of a whole archive of /home/dev is that folder itself. */
+async function ownerInBackup(context: RestoreContext): Promise<Owner | undefined> {
+  const offer = plannedItem(context, 'home-dev')?.candidates[0]
   if (offer === undefined) return undefined
-  const owner = await openOffer(site, 'home-dev', offer).then(ownerOfFirst, () => undefined)
+  const owner = await openOffer(context, 'home-dev', wholeOf(offer)).then(ownerOfFirst, () => undefined)
   return owner?.uid === 0 ? undefined : owner
 }
 
@@ -61,16 +65,17 @@ async function add(owner: Owner | undefined): Promise<void> {
   await must(sh`chown -h ${name}: ${home}`)
 }
 
-const becomesRoot = `for the backups from Mello it must become root without one (README, "Set up on Verda")`
+const becomesRoot = `for the backups from Mello it must become root without one (docs/setup.md, "Mello")`
 
 async function renumber(is: Owner, owner: Owner): Promise<void> {
   await mustBeFree(owner.uid)
   await mustBeIdle(is.uid, owner.uid)
   await must(sh`groupmod -o -g ${owner.gid} ${name}`)
-  // usermod also gives the user's home its new number.
+  // usermod also renumbers the files in the user's home.
   await must(sh`usermod -u ${owner.uid} -g ${owner.gid} ${name}`)
-  await must(sh`find ${home} -xdev -uid ${is.uid} -exec chown -h ${name} {} +`)
-  await must(sh`find ${home} -xdev -gid ${is.gid} -exec chgrp -h ${name} {} +`)
+  // With -execdir no one can redirect chown by swapping a folder.
+  await must(sh`find ${home} -xdev -uid ${is.uid} -execdir chown -h ${name} {} +`)
+  await must(sh`find ${home} -xdev -gid ${is.gid} -execdir chgrp -h ${name} {} +`)
 }
 
 async function mustBeFree(uid: number): Promise<void> {
@@ -84,13 +89,13 @@ async function mustBeFree(uid: number): Promise<void> {
   )
 }
 
-/** usermod refuses while the user is logged in, and then it is too late to leave all as it was. */
+/** usermod refuses while the user is logged in, and by then other changes are made. */
 async function mustBeIdle(uid: number, wanted: number): Promise<void> {
   const { exitCode, stdout } = await sh`pgrep --euid ${uid} --list-name`
   if (exitCode !== 0) return
   throw new Error(
-    `${name} has number ${uid} here and ${wanted} in the backup, and cannot be given it while it is logged in or runs something ` +
-      `(${stdout.trim().split('\n').slice(0, 3).join(', ')}): log in as root in its place, or end that (loginctl terminate-user ${name}), then run this again. Until then ` +
+    `${name} has number ${uid} here and ${wanted} in the backup, and cannot change it while it is logged in or runs something ` +
+      `(${stdout.trim().split('\n').slice(0, 3).join(', ')}): log in as root instead, or end that (loginctl terminate-user ${name}), then run this again. Until then ` +
       `the files of ${name} belong to number ${wanted}`,
   )
 }
@@ -102,3 +107,25 @@ async function lackingGroups(): Promise<string[]> {
     if (!has.includes(group) && (await sh`getent group ${group}`).exitCode === 0) lacking.push(group)
   return lacking
 }
+
+export interface Owner {
+  uid: number
+  gid: number
+}
+
+/** The owner of an archive's first member; reads only the beginning. Undefined when unknown. */
+export async function ownerOfFirst(body: Readable): Promise<Owner | undefined> {
+  const child = await start(bash(script), { ignore: ['stderr'] })
+  // The reader stops after one line, so a broken pipe is expected.
+  const fed = pipeline(body, child.stdin).catch(() => {})
+  const line = await text(child.stdout)
+  body.destroy()
+  await fed
+  const [, uid, gid] = /^\S+ (\d+)\/(\d+) /.exec(line) ?? []
+  return uid === undefined || gid === undefined ? undefined : { uid: Number(uid), gid: Number(gid) }
+}
+
+const script = `
+${chooseDecompressor}
+"\${decompressor[@]}" 2>/dev/null | (${boundMemory}; exec tar --list --verbose --numeric-owner) 2>/dev/null | head -n 1
+`

@@ -22,7 +22,7 @@ export const modelsRestore: Comparison = {
   run: (options) => nearAndFar('models-restore', options, downloads, oursDown),
 }
 
-/** What a run needs: where the models lie, and the server as it is reached. */
+/** What a run needs: the models' folder and the server's address. */
 interface Course {
   site: Site
   models: string
@@ -32,11 +32,11 @@ interface Course {
   say(text: string): void
 }
 
-/** A line as one may have to R2. */
+/** A typical line to R2. */
 const link = { bytesPerSecond: 50e6, delayMs: 20 }
 const linkInWords = 'over a line of 50 MB/s and 40 ms'
 
-/** Once to a server that is as near as can be, where the work on the bytes decides; once over a line. */
+/** Once to a server next door, where processing decides, and once over a line. */
 async function nearAndFar(
   name: string,
   { gigabytes, rounds, folder, say }: Parameters<Comparison['run']>[0],
@@ -110,7 +110,7 @@ async function downloads({ site, server, endpoint, rounds, say }: Course) {
   if (row?.failed !== undefined) throw new Error(row.failed)
 
   const to = `${site.out}/mnt/sfs/models`
-  // Whoever restores wants it on the disk.
+  // A restore must have its data on disk.
   const way = (name: string, line: string, checks: string, more: Partial<Way> = {}): Way => ({
     name,
     line: `${line} && sync -f ${site.out}`,

@@ -7,7 +7,7 @@ import { race, type Way } from '../harness/race.ts'
 const base = 'aws s3 cp, tar \\| igzip'
 const bucket = 'bench'
 
-/** A long line, of which no single connection gets more than a quarter. */
+/** A long line, where one connection gets at most a quarter. */
 const link = { bytesPerSecond: 100e6, delayMs: 20, windowBytes: 512 * 1024 }
 
 export const restoreS3: Comparison = {
@@ -33,7 +33,7 @@ export const restoreS3: Comparison = {
         '--root',
         site.out,
       )
-      // What tar leaves of the pipe is read too, or the one before it would fail.
+      // Also reads what tar leaves in the pipe, or the previous command would fail.
       const untar = `{ tar -xp --numeric-owner -C ${site.out} && cat >/dev/null; }`
       const contest = (at: string) => {
         const way = (name: string, line: string, checks: string, more: Partial<Way> = {}): Way => ({

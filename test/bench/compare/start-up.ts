@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
-import { messageOf } from '../../../lib/message.ts'
+import { messageOf } from '../../../lib/text.ts'
 import type { Comparison } from '../harness/comparison.ts'
 import { race } from '../harness/race.ts'
 
@@ -18,7 +18,8 @@ export const startUp: Comparison = {
     } catch (error) {
       notes.push(`There is no ${before} here to compare with: ${messageOf(error).split('\n')[0]}`)
     }
-    const scripts = readdirSync(path.join(project, 'scripts')).map((file) => path.parse(file).name)
+    const files = readdirSync(path.join(project, 'scripts')).map((file) => path.parse(file))
+    const scripts = files.flatMap(({ ext, name }) => (ext === '.ts' ? name : []))
     const env = { PATH: process.env.PATH, HOME: folder, TMPDIR: folder }
     const tables = []
     for (const { flag, code } of [
@@ -49,7 +50,7 @@ export const startUp: Comparison = {
   },
 }
 
-/** The files of a commit, without touching the repository; its dependencies are those of today. */
+/** A commit's files, without touching the repository, with today's dependencies. */
 function checkedOut(commit: string, folder: string): string {
   mkdirSync(folder)
   const archive = 'git -C "$1" archive "$2" | tar -x -C "$3"'

@@ -1,25 +1,25 @@
 import type { Row } from './race.ts'
 import type { Site } from './site.ts'
 
-/** One thing that is compared: a file of its own in compare/. */
+/** One comparison, in its own file in compare/. */
 export interface Comparison {
   name: string
-  /** What is done, in a few words. */
+  /** What it does, in a few words. */
   title: string
   run(options: Options): Promise<Result>
 }
 
 export interface Options {
-  /** Of the mixed data, in units of 10^9 bytes. */
+  /** Size of the mixed data, in 10^9 bytes. */
   gigabytes: number
   rounds: number
-  /** In the largest tree. */
+  /** Size of the largest tree. */
   files: number
-  /** A commit of this project that start-up is compared with. */
+  /** A commit of this project to compare start-up with. */
   before: string
-  /** Where everything is laid; gone afterwards. */
+  /** The folder for everything; deleted afterwards. */
   folder: string
-  /** A Verda whose /home/dev holds the mixed data; made once, for all that ask. */
+  /** A Verda whose /home/dev has the mixed data; made once and shared. */
   mixed(): Site
   say(text: string): void
 }
@@ -27,13 +27,13 @@ export interface Options {
 export interface Result {
   tables: Table[]
   charts?: Chart[]
-  /** What one has to know to read the figures; what a peer does better. */
+  /** What readers must know about the figures, and where a peer is better. */
   notes: string[]
 }
 
 export interface Table {
   title: string
-  /** The name of the way that the ratios are of, but for rows that name another. */
+  /** The way that ratios refer to, unless a row names another. */
   base: string
   rows: Row[]
   /** False: left out of the plot. */

@@ -3,8 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 /**
- * Lays files of about `bytes` in all below a folder: a third each of text in files of 2 to 46 KB, of binaries that a compressor makes about half as large in files of
- * 0.1 to 2 MB, and of what cannot be compressed in files of 1 to 16 MB. The same bytes in every run and on every machine, and no two files alike.
+ * Writes about `bytes` of files below a folder, a third each: text (2 to 46 KB), binaries that compress to
+ * half (0.1 to 2 MB) and incompressible data (1 to 16 MB). Always the same bytes, and no two files alike.
  */
 export function layMixed(folder: string, bytes: number, seed = 'mixed'): void {
   const noise = noiseOf(seed)
@@ -24,14 +24,14 @@ export function layMixed(folder: string, bytes: number, seed = 'mixed'): void {
   }
 }
 
-/** Many small files: `count` of them, of 200 bytes each. */
+/** Writes `count` small files of 200 bytes each. */
 export function layMany(folder: string, count: number): void {
   const noise = noiseOf('many')
   for (let index = 0; index < count; index++)
     write(path.join(folder, `t${Math.floor(index / 10_000)}`), index, noise(200))
 }
 
-/** One file that cannot be compressed. */
+/** Writes one incompressible file. */
 export function layNoise(file: string, bytes: number, seed: string): void {
   const noise = noiseOf(seed)
   mkdirSync(path.dirname(file), { recursive: true })
@@ -40,7 +40,7 @@ export function layNoise(file: string, bytes: number, seed: string): void {
     writeFileSync(file, noise(Math.min(left, 16e6)), { flag: 'a' })
 }
 
-/** A hundred files a folder. */
+/** A hundred files per folder. */
 function write(folder: string, index: number, content: Buffer): void {
   const inside = path.join(folder, `d${Math.floor(index / 100)}`)
   if (index % 100 === 0) mkdirSync(inside, { recursive: true })
@@ -49,7 +49,7 @@ function write(folder: string, index: number, content: Buffer): void {
 
 type Noise = (bytes: number) => Buffer
 
-/** The key stream of a cipher: as good as random, and the same for the same seed. */
+/** A cipher's key stream: random-looking, and the same for the same seed. */
 function noiseOf(seed: string): Noise {
   const cipher = createCipheriv('aes-128-ctr', seed.padEnd(16).slice(0, 16), Buffer.alloc(16))
   return (bytes) => cipher.update(Buffer.alloc(bytes))
@@ -65,7 +65,7 @@ function vocabulary(noise: Noise): Buffer[] {
   })
 }
 
-/** Words, the first ones of the vocabulary more often than the last. */
+/** Words, with those early in the vocabulary more frequent. */
 function text(noise: Noise, words: readonly Buffer[], bytes: number): Buffer {
   const content = Buffer.alloc(bytes)
   const dice = noise(bytes + 4)
@@ -76,7 +76,7 @@ function text(noise: Noise, words: readonly Buffer[], bytes: number): Buffer {
   return content
 }
 
-/** Records of 16 bytes: eight of noise, and eight that count slowly. */
+/** Records of 16 bytes: eight of noise, and eight of a slow counter. */
 function binary(noise: Noise, bytes: number): Buffer {
   const content = noise(bytes)
   for (let at = 0; at + 16 <= bytes; at += 16) {

@@ -1,13 +1,13 @@
-/** What one run took. */
+/** The cost of one run. */
 export interface Figures {
   seconds: number
-  /** User and system time of every process that the command started and waited for. */
+  /** User and system time of all processes that the command waited for. */
   cpuSeconds: number
-  /** The most memory at one moment, summed over the tree of processes. */
+  /** Peak memory, summed over the process tree. */
   peakBytes: number
 }
 
-/** The middle value, or the mean of the two in the middle. Of nothing: NaN. */
+/** The median; NaN for an empty list. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -15,7 +15,7 @@ export function median(values: readonly number[]): number {
   return ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2
 }
 
-/** A straight line through points, by least squares. `r2` is 1 where all of them lie on it. */
+/** A least-squares line through points. `r2` is 1 if all are on it. */
 export interface Line {
   slope: number
   intercept: number

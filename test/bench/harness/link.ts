@@ -1,6 +1,6 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** A line between a client and a server of this machine. */
+/** A line between a client and a server on this machine. */
 export interface Link {
   endpoint: string
   close(): Promise<void>
@@ -9,13 +9,13 @@ export interface Link {
 export interface LinkOptions {
   bytesPerSecond: number
   delayMs: number
-  /** So much of one connection is on its way at once, as in the buffers of a long line: with a small one, no single connection fills the line. */
+  /** Bytes in flight per connection, like a long line's buffers: if few, no connection fills the line. */
   windowBytes?: number
 }
 
 /**
- * A relay to `endpoint` that lets through `bytesPerSecond` each way, over all connections together, and keeps everything back for `delayMs` each way.
- * It stands for the internet: on it a client is as good as what it has on its way at once.
+ * A relay to `endpoint` that stands for the internet: `bytesPerSecond` each way, shared by all connections,
+ * and a delay of `delayMs` each way. A client is only as fast as its data in flight.
  */
 export async function openLink(
   endpoint: string,
@@ -57,7 +57,7 @@ export async function openLink(
   }
 }
 
-/** One direction: what comes leaves in turn, at the rate, and arrives in the same order after the delay. */
+/** One direction: data leaves in order at the rate, and arrives in order after the delay. */
 function line(bytesPerSecond: number, delayMs: number) {
   const onTheWay: { at: number; arrived(): void }[] = []
   let free = 0

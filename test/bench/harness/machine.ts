@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 
-/** The machine and the programs, in one line each, for whoever reads the figures elsewhere. */
+/** The machine and the programs, one line each, for readers elsewhere. */
 export function machineLines(folder: string): string[] {
   const [first] = cpus()
   const system = /^PRETTY_NAME="(.*)"$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux'

@@ -3,17 +3,17 @@ import { once } from 'node:events'
 import type { Figures } from './figures.ts'
 import { treeMemory } from './process-tree.ts'
 
-/** Of one run in the shell; every process of a pipeline has to succeed. */
+/** One run in the shell; every process of a pipeline must succeed. */
 export interface Command {
   line: string
   env: NodeJS.ProcessEnv
   cwd: string
 }
 
-/** How often memory is looked at. Peaks between two looks are missed. */
+/** The interval between memory samples. Shorter peaks are missed. */
 const everyMs = 50
 
-/** Runs a command to its end, once. Throws what it said when it fails. */
+/** Runs a command once, to its end. Throws its output on failure. */
 export async function measure({ line, env, cwd }: Command): Promise<Figures> {
   const child = spawn('bash', ['-c', timed, 'bash', line], {
     env,
@@ -40,7 +40,7 @@ export async function measure({ line, env, cwd }: Command): Promise<Figures> {
   return { seconds, cpuSeconds: user + system, peakBytes }
 }
 
-/** bash itself keeps the time, of all that it and its children waited for. */
+/** bash measures the time, including its children's. */
 const timed = `
 TIMEFORMAT='%3R %3U %3S'
 { time bash -o pipefail -c "$1" 2>&4 3>&- 4>&-; } 4>&2 2>&3

@@ -1,13 +1,13 @@
 import { CreateBucketCommand, DeleteBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { buckets } from '../../../lib/inventory.ts'
-import { setHeader } from '../../../lib/stores/s3-header.ts'
+import { setHeader } from '../../../lib/stores/s3/client.ts'
 import { ownerOf } from '../../real/buckets.ts'
 import { type RealS3, realS3Servers } from '../../servers/real-s3.ts'
 import type { Weight } from './race.ts'
 
 export type ObjectServer = Awaited<ReturnType<typeof startObjectServer>>
 
-/** A real S3 server (MinIO), with what this project and others need to reach it, and a fresh bucket for every run. */
+/** A real S3 server (MinIO) with settings for this project and others, and a fresh bucket for every run. */
 export async function startObjectServer() {
   const server = (await realS3Servers.MinIO?.([])) as RealS3
   const { endpoint, region, root } = server
@@ -15,7 +15,7 @@ export async function startObjectServer() {
   const owner = ownerOf(server)
   let before = { received: 0, sent: 0 }
 
-  /** What has come in and gone out, as the server counts it. */
+  /** Bytes received and sent, by the server's count. */
   async function traffic() {
     const requests = await server.log()
     const sum = (of: 'received' | 'sent') =>
@@ -31,13 +31,13 @@ export async function startObjectServer() {
       return server.close()
     },
 
-    /** An empty bucket, in which the traffic is counted from now on when `counted`. */
+    /** Makes an empty bucket; `counted`: starts to count its traffic. */
     async fresh(bucket: string, counted = false): Promise<void> {
       await client.send(new CreateBucketCommand({ Bucket: bucket }))
       if (counted) before = await traffic()
     },
 
-    /** What lies in a bucket, and what it cost to bring it there. */
+    /** A bucket's size, and the traffic that filled it. */
     async weigh(bucket: string): Promise<Weight> {
       const objects = await owner.list(bucket)
       const { received } = await traffic()
@@ -47,23 +47,23 @@ export async function startObjectServer() {
       }
     },
 
-    /** Away with a bucket and all that lies in it. */
+    /** Removes a bucket with its content. */
     async drop(bucket: string): Promise<void> {
       const command = new DeleteBucketCommand({ Bucket: bucket })
       setHeader(command, 'x-minio-force-delete', 'true')
       await client.send(command)
     },
 
-    /** This project's settings, with one bucket for everything. `prefix`: R2 or HETZNER; `at`: the server's own endpoint, or that of a link to it. */
+    /** This project's settings, with one bucket for all. `prefix`: R2 or HETZNER; `at`: the endpoint. */
     settings: (prefix: 'R2' | 'HETZNER', bucket: string, at = endpoint): Record<string, string> => ({
       [`${prefix}_ENDPOINT`]: at,
       [`${prefix}_ACCESS_KEY_ID`]: root.accessKeyId,
       [`${prefix}_SECRET_ACCESS_KEY`]: root.secretAccessKey,
-      // Both object stores have the same names of buckets.
+      // Both object stores use the same bucket settings.
       ...Object.fromEntries(Object.values(buckets).map(({ setting }) => [setting, bucket])),
     }),
 
-    /** What the others read: S3 is the endpoint, `s3:` the remote of rclone. */
+    /** Settings for the other tools: S3 is the endpoint, `s3:` rclone's remote. */
     env: (at = endpoint) => ({
       S3: at,
       AWS_ACCESS_KEY_ID: root.accessKeyId,

@@ -1,7 +1,7 @@
 import type { Chart, Table } from './comparison.ts'
 import { secondsOf } from './table.ts'
 
-/** Bars of every table's seconds, each table to a scale of its own, as an SVG that reads on light and dark pages alike. */
+/** Bars for every table's seconds, each table to its own scale, as an SVG for light and dark pages. */
 export function barsSvg(tables: readonly Table[]): string {
   const parts: string[] = []
   let y = 14
@@ -30,7 +30,7 @@ export function barsSvg(tables: readonly Table[]): string {
   return framed(720, y + 8, parts)
 }
 
-/** Two charts a line. */
+/** Two charts per row. */
 export function linesSvg(charts: readonly Chart[]): string {
   const parts = charts.map((chart, index) => {
     const [x, y] = [(index % 2) * 360, Math.floor(index / 2) * 250]
@@ -39,7 +39,7 @@ export function linesSvg(charts: readonly Chart[]): string {
   return framed(720, Math.ceil(charts.length / 2) * 250, parts)
 }
 
-/** Both axes begin at nothing. */
+/** Both axes start at zero. */
 function lines({ title, xUnit, yUnit, series }: Chart): string {
   const points = series.flatMap((one) => one.points)
   const most = [0, 1].map((axis) => Math.max(...points.map((point) => point[axis] as number))) as [
@@ -60,7 +60,7 @@ function lines({ title, xUnit, yUnit, series }: Chart): string {
   for (const [index, { name, ours, points }] of series.entries()) {
     const at = points.map((point) => [x(point[0]), y(point[1])] as const)
     const end = ends[index] as number
-    // Above the end of its line, but where another name stands there already.
+    // Above the end of its line, unless another name is there.
     const crowded = ends.slice(0, index).some((other) => Math.abs(other - end) < 14)
     parts.push(
       `<polyline points="${at.map((point) => point.join()).join(' ')}" class="${ours ? 'line' : 'thin'}"/>`,
@@ -73,7 +73,7 @@ function lines({ title, xUnit, yUnit, series }: Chart): string {
   return parts.join('\n')
 }
 
-/** With a ground of its own, so that it reads wherever it is shown. */
+/** With its own background, so it is readable on any page. */
 function framed(width: number, height: number, parts: readonly string[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
 <title>Measurements of this project beside others, as npm run bench made them</title>
@@ -96,7 +96,7 @@ function words(x: number, y: number, text: string, tone: string): string {
   return `<text x="${round(x)}" y="${round(y)}"${tone === '' ? '' : ` class="${tone}"`}>${safe}</text>`
 }
 
-/** Names are written for Markdown, where a bar ends a cell. */
+/** Names are escaped for Markdown, where a bar ends a cell. */
 const plain = (name: string) => name.replaceAll('\\|', '|')
 const round = (value: number) => Math.round(value * 10) / 10
 const figure = (value: number) => (value < 10 ? value.toFixed(1) : String(Math.round(value)))

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
- * The memory of a process and of all that descend from it, in bytes: the sum of their proportional set sizes (PSS), in which a page that several of them share
- * counts once. Where the kernel does not show that, the resident set size (RSS) counts. What has ended counts for nothing.
+ * Memory of a process tree in bytes: the sum of proportional set sizes (PSS), which count shared pages once,
+ * or of resident set sizes (RSS) where the kernel hides PSS. Skips processes that have ended.
  */
 export function treeMemory(root: number): number {
   return treeOf(root).reduce((sum, pid) => sum + memoryOf(pid), 0)
@@ -13,7 +13,7 @@ function treeOf(root: number): number[] {
   for (const name of readdirSync('/proc')) {
     const pid = Number(name)
     if (!(pid > 0)) continue
-    // The name of the program, in brackets, may hold spaces and brackets of its own.
+    // The program's name, in brackets, may contain spaces and brackets.
     const fields = read(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ') ?? []
     const parent = Number(fields[1])
     children.set(parent, [...(children.get(parent) ?? []), pid])

@@ -1,27 +1,27 @@
 import { execFileSync } from 'node:child_process'
-import { messageOf } from '../../../lib/message.ts'
+import { messageOf } from '../../../lib/text.ts'
 import type { Figures } from './figures.ts'
 import { measure } from './measure.ts'
 
-/** One way to do a thing. */
+/** One way to do the task. */
 export interface Way {
   name: string
-  /** This project's own. */
+  /** It is this project's. */
   ours?: true
-  /** A line for bash. */
+  /** A bash line. */
   line: string
   env: NodeJS.ProcessEnv
-  /** Programs without which it cannot run: then it is left out, by name. */
+  /** Programs that it needs; without one it is left out by name. */
   needs?: readonly string[]
-  /** What it knows at its end of what it has stored. Differences in the work are told here. */
+  /** How it checks what it stored, which explains differences in work. */
   checks: string
-  /** The name of the way that its ratio is of, in the place of the table's. */
+  /** The way for its ratio, instead of the table's. */
   against?: string
-  /** Before every run, unmeasured: makes it start from nothing. */
+  /** Before every run, not measured: resets everything. */
   prepare?(): Promise<void> | void
-  /** After the first run: what it stored, and what it moved over the network. */
+  /** After the first run: bytes stored, and bytes sent over the network. */
   weigh?(): Promise<Weight>
-  /** After every run, unmeasured. */
+  /** After every run, not measured. */
   clear?(): Promise<void> | void
 }
 
@@ -30,7 +30,7 @@ export interface Weight {
   sentBytes?: number
 }
 
-/** How a way did. Empty `runs` say in `missing` or `failed` why. */
+/** The result of a way. If `runs` is empty, `missing` or `failed` says why. */
 export interface Row extends Weight {
   name: string
   ours: boolean
@@ -42,8 +42,8 @@ export interface Row extends Weight {
 }
 
 /**
- * Runs every way `rounds` times, in turn, after what is still to be written lies on the disk. A way that fails once is not run again. Before all that, the first one runs
- * unmeasured: whoever is first pays for memory and disk that this machine has not touched yet.
+ * Runs every way `rounds` times in turn, after pending writes reach the disk. Drops a way once it fails.
+ * First runs one way unmeasured, to touch fresh memory and disk.
  */
 export async function race(
   ways: readonly Way[],

@@ -1,7 +1,23 @@
-import { FlagError, type Flags, listOf } from '../../../lib/cli/flags.ts'
+import { type Asked as AskedOf, checkNames, list, number, text } from '../../../lib/cli/flags.ts'
+
+export const benchFlags = (known: readonly string[]) => ({
+  only: list('a,b', `only these: ${known.join(', ')}`),
+  gb: number('N', 'how much data, in 10^9 bytes, up to 20; 1 by default', {
+    least: 0.01,
+    most: 20,
+    whole: false,
+  }),
+  files: number('N', 'how many files in the largest tree, up to 1000000; 100000 by default', {
+    least: 1000,
+    most: 1_000_000,
+  }),
+  rounds: number('N', 'how often everything is run, in turn; 3 by default', { least: 1, most: 99 }),
+  before: text('COMMIT', 'the version whose start-up is compared; 0c87c70 by default'),
+  out: text('FOLDER', 'also write bench.md, bench.json, bench.svg and growth.svg there'),
+})
 
 export interface Asked {
-  names: string[]
+  names: readonly string[]
   gigabytes: number
   files: number
   rounds: number
@@ -9,31 +25,18 @@ export interface Asked {
   out?: string
 }
 
-/** What the flags of bench ask for. Throws FlagError. */
-export function readAsked(flags: Flags, known: readonly string[]): Asked {
-  const names = listOf(flags.only) ?? [...known]
-  const unknown = names.filter((name) => !known.includes(name))
-  if (unknown.length > 0 || names.length === 0)
-    throw new FlagError(`--only ${unknown.join(', ') || 'nothing'}: there are ${known.join(', ')}`)
-  return {
-    names,
-    gigabytes: number(flags, 'gb', 1, { least: 0.01, most: 20 }),
-    files: number(flags, 'files', 100_000, { least: 1000, most: 1_000_000, whole: true }),
-    rounds: number(flags, 'rounds', 3, { least: 1, most: 99, whole: true }),
-    before: typeof flags.before === 'string' ? flags.before : '0c87c70',
-    ...(typeof flags.out === 'string' ? { out: flags.out } : {}),
-  }
-}
-
-function number(
-  flags: Flags,
-  name: string,
-  usual: number,
-  { least, most, whole = false }: { least: number; most: number; whole?: boolean },
-): number {
-  const value = Number(flags[name] ?? usual)
-  if (value >= least && value <= most && (!whole || Number.isInteger(value))) return value
-  throw new FlagError(
-    `--${name} takes a${whole ? ' whole' : ''} number from ${least} to ${most}; it was given ${JSON.stringify(flags[name])}`,
-  )
+/** Parses the flags of bench. Throws FlagError. */
+export function readAsked(
+  {
+    only,
+    gb = 1,
+    files = 100_000,
+    rounds = 3,
+    before = '0c87c70',
+    out,
+  }: AskedOf<ReturnType<typeof benchFlags>>,
+  known: readonly string[],
+): Asked {
+  checkNames('--only', only, known, 'there are')
+  return { names: only ?? known, gigabytes: gb, files, rounds, before, out }
 }

@@ -6,7 +6,7 @@ export type Site = ReturnType<typeof openSite>
 
 const project = path.resolve(import.meta.dirname, '../../..')
 
-/** A Verda in a folder of its own, that is also Mello, and how a command of this project is run on it. Nothing of this machine's settings is in force. */
+/** A Verda, also serving as Mello, in its own folder, without this machine's settings. */
 export function openSite(folder: string, lay: (home: string, root: string) => void) {
   const verda = buildVerda({ folder })
   const home = path.join(verda.root, 'home/dev')
@@ -19,14 +19,14 @@ export function openSite(folder: string, lay: (home: string, root: string) => vo
     home,
     cache: verda.cache,
     mello,
-    /** A folder for what others than this project write. */
+    /** A folder for the output of other programs. */
     out: path.join(folder, 'out'),
     env: (settings: Record<string, string> = {}): NodeJS.ProcessEnv =>
       environment(verda, { BACKUP_NOW: '', VERDA_SSH: 'local', MELLO_BACKUPS: mello, ...settings }),
-    /** As the crontabs have it. */
+    /** As in the crontabs. */
     command: (name: string, ...args: string[]) =>
       [`${project}/node_modules/.bin/tsx`, `${project}/scripts/${name}.ts`, '--quiet', ...args].join(' '),
-    /** Empties what backups are written to. */
+    /** Empties the stores. */
     clear() {
       for (const each of ['out', 'mello', 'sfs', 'state', 'cache']) {
         rmSync(path.join(folder, each), { recursive: true, force: true })
@@ -37,7 +37,7 @@ export function openSite(folder: string, lay: (home: string, root: string) => vo
   }
 }
 
-/** The bytes of all files below a folder. */
+/** Total bytes of all files below a folder. */
 export function bytesIn(folder: string): number {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

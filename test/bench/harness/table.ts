@@ -2,12 +2,12 @@ import type { Table } from './comparison.ts'
 import { type Figures, median } from './figures.ts'
 import type { Row } from './race.ts'
 
-/** A comparison as a table in Markdown; seconds and CPU are medians, behind them the least and the most. */
+/** A comparison as a Markdown table; seconds and CPU are medians, followed by minimum and maximum. */
 export function markdown({ title, base, rows }: Table): string {
   const secondsBy = (name: string) => secondsOf(rows.find((row) => row.name === name))
   const heads = [title, 's', `× \`${base}\``, 'CPU s', 'peak MB', 'stored MB', 'sent MB', 'what it checks']
   const all = rows.map((row) => cells(row, secondsBy(row.against ?? base)))
-  // A column in which nobody has anything is left out.
+  // Leaves out columns that are empty in every row.
   const kept = heads.map((_, index) => index === 0 || all.some((row) => (row[index] ?? '') !== ''))
   const line = (row: readonly string[]) => `| ${row.filter((_, index) => kept[index]).join(' | ')} |`
   return [

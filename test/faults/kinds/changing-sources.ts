@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { itemsOf, type Kind } from '../round.ts'
 
-/** The sources change while they are read: what is stored is one of the states that they had, or is told to have changed. */
+/** The sources change during the read: the copy must hold one of their states, or the run report it. */
 export const changingSources: Kind = {
   name: 'changing-sources',
   weight: 5,
   commands: ['backup-cron', 'backup-verda', 'backup-mello'],
   async inject(round) {
     const { world, random, command } = round
-    // An item of one file: of several, some old and some new is what a run may see. And one whose states of a moment ago are remembered, which
-    // those of the repository are not.
+    // Only items of one file: with several, a run may see old and new ones together. Not the credentials'
+    // repository, whose earlier states are not recorded.
     const single = ['env', 'tailscale', 'ufw', 'user-outputs'].filter((item) =>
       itemsOf[command]?.includes(item),
     )

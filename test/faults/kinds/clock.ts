@@ -23,7 +23,7 @@ export const clock: Kind = {
     const minutes = random.pick([-90, -26 * 60, -40 * 1440, -400 * 1440, 3 * 365 * 1440])
     const jump = random.chance(0.4) ? random.pick(turns) : later(before, minutes)
     const legal = jump >= '2000' && jump < '2100'
-    // Times are unique, so that a record's time names one state of the sources.
+    // Times are unique, so a record's time identifies one state of the sources.
     const now = new Date(Date.parse(jump) + (legal ? world.nextTick() : 0)).toISOString()
     round.now = now
     world.witness(now)

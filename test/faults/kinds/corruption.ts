@@ -11,8 +11,8 @@ import path from 'node:path'
 import { type Kind, later, said } from '../round.ts'
 
 /**
- * Between two runs something that was good on the share, or on Mello, rots: a bit, its end, its record, all of it. It must never be offered as good, nothing
- * good may be rotated away for its sake, and the next day's run has a whole one again.
+ * Between two runs a good copy on the share or Mello rots: a bit, its end, its record, or all of it.
+ * It must never be offered as good or cost another good copy, and the next day's run must store a good one.
  */
 export const corruption: Kind = {
   name: 'corruption-at-rest',
@@ -30,7 +30,7 @@ export const corruption: Kind = {
       return { runs: [await round.run()], what: 'nothing there to rot', tooLate: true }
     const archive = path.join(root, victim.key)
     const how = random.pick(['bit', 'bit', 'end', 'longer', 'gone', 'record-bit', 'record-gone'] as const)
-    // Links share their bytes: what rots in one rots in all.
+    // Links share their bytes: damage to one is damage to all.
     const inode = (key: string) => lstatSync(path.join(root, key)).ino
     const alike = good.filter(({ key }) => inode(key) === inode(victim.key))
     const broken = how === 'gone' || how.startsWith('record') ? [victim] : alike
@@ -39,7 +39,7 @@ export const corruption: Kind = {
     if (how === 'record-gone' && store === 'sfs') world.foreign.add(`sfs ${victim.key}`)
     await oracle.accept()
 
-    // Found by whoever reads everything, passed over by whoever restores.
+    // Verify must find it; restore must skip it.
     const problems: string[] = []
     const env = { BACKUP_NOW: later(round.now, -1) }
     const verify = await world.run('verify', ['--json', '--store', store, '--only', victim.item], { env })
@@ -60,7 +60,7 @@ export const corruption: Kind = {
     round.now = later(round.now, 24 * 60)
     world.witness(round.now)
     const run = await round.run()
-    // As long as a damaged copy has to stay, nothing is rotated away: a person does what the run says.
+    // While a damaged copy must stay, nothing is rotated: a person does what the run says.
     if (run.stdout.includes('move it away together with its .sha256')) {
       for (const { key } of broken) {
         if (!run.stdout.includes(key)) continue
@@ -81,7 +81,7 @@ function rot(archive: string, how: string, where: number): void {
     content[at] = (content[at] as number) ^ 1
     writeInPlace(file, content)
   } else if (how === 'record-bit') {
-    // In the digest, which is what counts.
+    // In the digest, the part that matters.
     const text = content.toString()
     const digest = text.search(/^[0-9a-f]{64} /m) + (at % 64)
     writeInPlace(
@@ -91,7 +91,7 @@ function rot(archive: string, how: string, where: number): void {
   } else unlinkSync(file)
 }
 
-/** The same inode, as a disk lets it rot. */
+/** Keeps the inode, like real disk rot. */
 function writeInPlace(file: string, content: Buffer): void {
   writeFileSync(file, content, { flag: 'r+' })
 }

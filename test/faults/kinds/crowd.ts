@@ -1,6 +1,8 @@
+import type { Report } from '../../../lib/backup/report.ts'
 import { type Kind, later } from '../round.ts'
+import type { Finished } from '../run.ts'
 
-/** Two, or ten, at once: of the same command, or of others, with the same items or with others. */
+/** Two or ten runs at once, of the same or different commands and items. */
 export const crowd: Kind = {
   name: 'several-at-once',
   weight: 4,
@@ -19,16 +21,17 @@ export const crowd: Kind = {
       }
     })
     const env = { BACKUP_NOW: round.now }
-    // Whoever restores or verifies does so a moment later than the backups are made.
+    // Restore and verify start a moment after the backups.
     const others2 = others.map(([name, words]) =>
       world.run(name, words, { env: { BACKUP_NOW: name === command ? round.now : later(round.now, 1) } }),
     )
     const runs = await Promise.all([world.run(command, args, { env }), ...others2])
     const problems = runs.flatMap((run) =>
       run.code === 0 ||
-      (run.code === 75 && run.command === command) ||
+      // Of two runs at once, each may hold some items.
+      ([1, 75].includes(run.code ?? -1) && run.command === command && onlyBusy(run)) ||
       run.command === 'restore' ||
-      // What rotted in an earlier round is broken still.
+      // Damage from an earlier round is still there.
       (run.code === 1 && run.command === 'verify' && world.damaged.size > 0)
         ? []
         : [`${run.command} ended with ${run.code} because of another: ${run.stderr.slice(-400)}`],
@@ -36,4 +39,10 @@ export const crowd: Kind = {
     world.nowOfLastRun = round.now
     return { runs, what: `${count} at once: ${runs.map((run) => run.command).join(', ')}`, problems }
   },
+}
+
+/** Whether a backup only skipped items that another process held. */
+function onlyBusy({ stdout }: Finished): boolean {
+  const { items, problems }: Report = JSON.parse(stdout || '{"items":[{"status":"failed"}]}')
+  return items.every(({ status }) => status !== 'failed') && problems.length === 0
 }

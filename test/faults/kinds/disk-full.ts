@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kind } from '../round.ts'
 import { remount, wholeDisk } from '../world.ts'
 
-/** The share, or Mello's disk, has room for some pages more, or for some files; from the start, or from a moment on. */
+/** The share or Mello's disk has room for a few more pages or files, from the start or from a moment on. */
 export const diskFull: Kind = {
   name: 'disk-full',
   weight: 8,
@@ -22,7 +22,7 @@ export const diskFull: Kind = {
     }
     let filled = delay === 0
     let over = false
-    // A run may end before it: then the disk stays as it is, for the rounds after.
+    // If the run ends first, the disk keeps its size for later rounds.
     const fillLater = async () => {
       await sleep(delay)
       if (over) return

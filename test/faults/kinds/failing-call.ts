@@ -1,6 +1,6 @@
 import { counted, type Kind } from '../round.ts'
 
-/** One call to a disk, a few, or all from one on fail as a bad disk or share lets them; or writes take less than they were given. */
+/** One call to a disk fails, or a few, or all from one on, as on a bad disk or share; or writes are short. */
 export const failingCall: Kind = {
   name: 'failing-call',
   weight: 14,

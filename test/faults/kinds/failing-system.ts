@@ -5,7 +5,7 @@ import type { Kind } from '../round.ts'
 
 const libraries = '/usr/lib/fiu'
 
-/** Some of the system calls of the process fail at random, from a moment on: of files, pipes and connections alike (libfiu). */
+/** Some of the process's system calls fail at random from a moment on: files, pipes, connections (libfiu). */
 export const failingSystem: Kind = {
   name: 'failing-system-calls',
   weight: 4,
@@ -34,13 +34,13 @@ export const failingSystem: Kind = {
         () => false,
       )
     }
-    // As fiu-run does it, for this process alone: what it starts has an environment of its own.
+    // Like fiu-run, but for this process only: its children get their own environment.
     const env = {
       LD_PRELOAD: `${libraries}/fiu_run_preload.so ${libraries}/fiu_posix_preload.so`,
       FIU_CTRL_FIFO: control,
     }
     const run = await round.run({ env, onStart: (child) => void plant(child.pid as number) })
-    // What fails may be the loading of the program itself.
+    // Loading the program itself may fail.
     const what = `${calls} fail with ${probability} after ${delay} ms`
     return { runs: [run], what, tooLate: !planted, mayCrash: true }
   },

@@ -1,6 +1,6 @@
 import { counted, type Kind } from '../round.ts'
 
-/** The process is gone just before one of the calls with which it changes something on a disk. */
+/** The process dies just before one of its calls that change a disk. */
 export const killedAtCall: Kind = {
   name: 'killed-at-call',
   weight: 12,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kind } from '../round.ts'
 import { killGroup } from '../run.ts'
 
-/** At a random moment the process, or it with everything that it started, gets a signal. */
+/** At a random moment the process, or its whole group, gets a signal. */
 export const killedAtMoment: Kind = {
   name: 'killed-at-moment',
   weight: 12,

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Kind } from '../round.ts'
 
-/** The process is gone when one of its requests arrives, or when it was done and not yet answered. */
+/** The process dies when one of its requests arrives, or after it was carried out but before the answer. */
 export const killedAtRequest: Kind = {
   name: 'killed-at-request',
   weight: 9,

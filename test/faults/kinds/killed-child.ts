@@ -17,7 +17,7 @@ const programs = [
   'cat',
 ] as const
 
-/** A program that the run started is killed under it: the first, or a later one, of its name. */
+/** A program that the run started is killed: the first of its name, or a later one. */
 export const killedChild: Kind = {
   name: 'killed-child',
   weight: 10,
@@ -40,7 +40,7 @@ export const killedChild: Kind = {
             killed = `${program} ${pid}`
             break
           } catch {
-            // It has just ended by itself.
+            // It just ended by itself.
           }
         }
         await sleep(1)
@@ -52,7 +52,7 @@ export const killedChild: Kind = {
   },
 }
 
-/** Processes of that name of which `ancestor` is one. */
+/** Processes of that name that descend from `ancestor`. */
 function below(ancestor: number, program: string): number[] {
   const parents = new Map<number, number>()
   const named: number[] = []
@@ -64,7 +64,7 @@ function below(ancestor: number, program: string): number[] {
       parents.set(Number(name), Number(parent))
       if (comm === program) named.push(Number(name))
     } catch {
-      // Ended meanwhile.
+      // It ended in the meantime.
     }
   }
   return named.filter((pid) => {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kind } from '../round.ts'
 import { remount, wholeDisk } from '../world.ts'
 
-/** The share, or Mello's disk, becomes read-only: before the run, or as soon as no file of it is open for writing after a moment. */
+/** The share or Mello's disk becomes read-only: before the run, or later, when no file is being written. */
 export const readOnly: Kind = {
   name: 'read-only-disk',
   weight: 4,

@@ -15,7 +15,7 @@ const operations = [
 ]
 const hows: readonly How[] = [500, 503, 429, 'reset', 'half', 'lost answer', 'lost answer', 'flipped bit']
 
-/** The object store answers with an error, with half an answer, with none after it did what was asked, or with a wrong bit; more than one request. */
+/** The store answers with an error, half an answer, a wrong bit, or not at all after doing the work. */
 export const s3Answers: Kind = {
   name: 's3-answers',
   weight: 14,

@@ -1,6 +1,6 @@
 import type { Kind } from '../round.ts'
 
-/** The object store is away for the whole run. Such a run takes all the patience that there is, so there are few. */
+/** The object store is unreachable for the whole run. These runs use up every retry, so they are rare. */
 export const s3Away: Kind = {
   name: 's3-away',
   weight: 0.5,

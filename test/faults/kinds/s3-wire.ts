@@ -1,6 +1,6 @@
 import type { Kind } from '../round.ts'
 
-/** What stands between the machine and the object store cuts a connection at some byte, resets it, turns a bit, or is slow. */
+/** The network to the object store cuts or resets a connection, flips a bit, or is slow. */
 export const s3Wire: Kind = {
   name: 's3-wire',
   weight: 12,

@@ -6,7 +6,7 @@ import { startTcpProxy, type TcpProxy } from '../../servers/tcp-proxy.ts'
 import type { Kind } from '../round.ts'
 import type { World } from '../world.ts'
 
-/** Mello loses Verda half-way: the connection of a real ssh is cut, stalled for a while, spoilt by a bit, or its server is killed. */
+/** Mello loses Verda halfway: a real ssh connection is cut, stalled or corrupted, or its server killed. */
 export const sshLost: Kind = {
   name: 'ssh-lost',
   weight: 6,
@@ -43,7 +43,7 @@ async function stallFor(proxy: TcpProxy, ms: number): Promise<void> {
   proxy.resume()
 }
 
-/** The settings with which Verda is behind ssh: the real ssh, told where this world's server is. */
+/** Settings that put Verda behind real ssh, to this world's server. */
 function throughSsh(world: World, configuration: string, port: number): Record<string, string> {
   const folder = path.join(world.folder, 'bin')
   mkdirSync(folder, { recursive: true })

@@ -1,6 +1,6 @@
 import type { Kind } from '../round.ts'
 
-/** The machine's clock, by which requests are signed and changes are judged, is off by minutes or years. */
+/** The machine's clock, used to sign requests and judge changes, is off by minutes or years. */
 export const wrongClock: Kind = {
   name: 'wrong-clock',
   weight: 3,

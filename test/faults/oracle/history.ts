@@ -2,7 +2,7 @@ import type { StoreName, World } from '../world.ts'
 import { type Backup, otherContent } from './records.ts'
 import { isUnfinished, type View } from './view.ts'
 
-/** Clause 2 for Mello and the object stores: whatever lay there lies there, byte for byte. */
+/** Clause 2 for Mello and the object stores: everything stays, byte for byte. */
 export function checkAppendOnly(store: StoreName, before: View, after: View): string[] {
   return [...before].flatMap(([key, { sha256 }]) => {
     if (isUnfinished(key)) return []
@@ -13,8 +13,8 @@ export function checkAppendOnly(store: StoreName, before: View, after: View): st
 }
 
 /**
- * Clause 2 for the share: of what was good, only what the rule of its item does not keep may be gone, the day's own file may be a later one, and what is no
- * backup stays as it is.
+ * Clause 2 for the share: of good copies, only what the item's rule drops may be gone.
+ * The day's own file may be replaced by a later one, and files that are no backup stay as they are.
  */
 export function checkRotating(
   world: World,
@@ -35,7 +35,7 @@ export function checkRotating(
         problems.push(`history: sfs ${key} of ${backup.time} was replaced by one of ${there.time}`)
     } else if (after.view.has(key)) problems.push(`history: sfs ${key} was good and fits no record any more`)
     else {
-      // What rotted without changing its size takes its place among the kept: rotation looks at sizes, and reading everything is verify's.
+      // Damage of the same size still counts as kept: rotation checks only sizes, verify reads everything.
       const counted = [...before.backups, ...after.backups].filter(
         ({ wrong }) => wrong === undefined || wrong === otherContent,
       )
@@ -53,7 +53,7 @@ export function checkRotating(
   for (const [key, { sha256 }] of before.view) {
     if (recorded.has(key) || isUnfinished(key)) continue
     if (key.startsWith('runs/') && !after.view.has(key)) continue
-    // What a killed run left without its record may be finished or replaced by the next; what the campaign laid there is nobody's.
+    // The next run may finish or replace what a killed run left. The campaign's own files must stay.
     if (!world.foreign.has(`sfs ${key}`) && !key.startsWith('runs/')) continue
     if (after.view.get(key)?.sha256 !== sha256)
       problems.push(`history: sfs ${key} is no backup, and was touched`)
@@ -63,7 +63,7 @@ export function checkRotating(
 
 const days = 24 * 3600 * 1000
 
-/** The facts' retention, once more: the newest of each of the last days, weeks and months that have one. */
+/** The facts' retention, written again: the newest of each of the last days, weeks and months with one. */
 function keptByHand(backups: readonly Backup[], now: string): Set<string> {
   const rule = backups[0]?.item.startsWith('comfyume-') ? [1, 0, 1] : [5, 3, 3]
   const sorted = backups.filter(({ time }) => time <= now).sort((a, b) => (a.time < b.time ? 1 : -1))

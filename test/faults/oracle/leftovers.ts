@@ -5,7 +5,7 @@ import type { World } from '../world.ts'
 import type { Backup } from './records.ts'
 import type { Views } from './view.ts'
 
-/** Clause 4: what a whole run leaves behind is nothing but backups. */
+/** Clause 4: a run that was not broken leaves only backups. */
 export async function checkLeftovers(
   world: World,
   views: Views,
@@ -34,15 +34,17 @@ export async function checkLeftovers(
       .map(({ recordKey }) => `sfs ${recordKey} without its archive`),
   ]
   const states = files(path.join(world.folder, 'state')).filter((file) => /\.\d+$/.test(file))
-  // tsx keeps what it has compiled.
+  // The compile cache of tsx.
   const scratch = files(world.tmp)
     .filter((file) => !file.startsWith(path.join(world.tmp, 'tsx-')))
-    // What a killed capture left is removed by the next capture, and not by a run in which nothing had changed.
+    // A capture removes what a killed one left; a run without changes captures nothing.
     .filter((file) => captured || !file.includes('/comfyume-stage-'))
+    // Files of locks stay: they come here when the process that takes one in the usual folder was killed.
+    .filter((file) => !/\/comfyume-backup-\d+(\/[^/]+\.lock)?$/.test(file))
   return [...hidden, ...halves, ...scratch, ...states].map((what) => `left over: ${what}`)
 }
 
-/** Processes that outlive the runs: within three seconds all of them must be gone. */
+/** Processes that outlive the runs: all must be gone within three seconds. */
 export async function checkProcesses(world: World): Promise<string[]> {
   for (let tries = 0; ; tries++) {
     const strays = processesOf(world)
@@ -51,7 +53,7 @@ export async function checkProcesses(world: World): Promise<string[]> {
   }
 }
 
-/** By what stands in their command line or is their folder: only processes of this world speak of it. */
+/** Found by command line or working folder, which only this world's processes share. */
 function processesOf(world: World): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -62,7 +64,7 @@ function processesOf(world: World): string[] {
     })
 }
 
-/** Clause 4 for the object stores: what their log shows is only what may be asked of them, and no key was written twice. */
+/** Clause 4 for the object stores: their log shows only allowed requests, and no key written twice. */
 export function checkLog(world: World): string[] {
   const allowed =
     /^(ListObjectsV2|ListMultipartUploads|ListParts|HeadObject|GetObject|PutObject|UploadPart|CreateMultipartUpload|CompleteMultipartUpload)$/

@@ -1,10 +1,10 @@
 import type { Finished } from '../run.ts'
 import { sha256 } from '../sources.ts'
 import type { StoreName, World } from '../world.ts'
-import type { Backup } from './records.ts'
-import type { Views } from './view.ts'
+import { type Backup, isDamaged } from './records.ts'
+import type { View, Views } from './view.ts'
 
-/** Of a report what the oracle looks at. */
+/** The parts of a report that the oracle reads. */
 interface Outcome {
   status: string
   key?: string
@@ -16,18 +16,25 @@ interface Outcome {
 
 interface Report {
   ok: boolean
-  items: { item: string; status: string; reason?: string; absent?: true; stores: Record<string, Outcome> }[]
+  items: {
+    item: string
+    status: string
+    reason?: string
+    busy?: string
+    absent?: true
+    stores: Record<string, Outcome>
+  }[]
   problems: string[]
   safeToShutDown?: boolean
 }
 
-/** Runs of one round, with what they were asked for. */
+/** The runs of one round, and what they were asked to do. */
 export interface Told {
   runs: readonly Finished[]
   now: string
-  /** In which stores each item has to be for an exit code of 0. */
+  /** The stores that must have each item for exit code 0. */
   asked: Record<string, readonly string[]>
-  /** A fault inside the runtime itself may end a run with a stack. */
+  /** A fault inside the runtime itself may end a run with a stack trace. */
   mayCrash?: boolean
 }
 
@@ -35,13 +42,13 @@ export interface Evidence {
   world: World
   views: Views
   backups: readonly Backup[]
-  unpack(backup: Backup, content: Buffer): string
+  unpack(backup: Backup, view: View): string
 }
 
-/** Everything that backup-verda backs up unasked; only with all of it a shutdown is safe. */
+/** The number of items that backup-verda backs up by default; a safe shutdown needs all of them. */
 const wholeOfVerda = 16
 
-/** Clause 3: what a run said of itself is so. */
+/** Clause 3: every run's report is true. */
 export function checkReports(evidence: Evidence, told: Told): string[] {
   return told.runs.flatMap((run) => {
     const name = [run.command, ...run.args].join(' ')
@@ -49,7 +56,7 @@ export function checkReports(evidence: Evidence, told: Told): string[] {
     const stack = /^\s+at .*[(/].*:\d+:\d+\)?$/m.exec(run.stderr)
     if (run.hung) problems.push(`was still running after ${Math.round(run.seconds)} s`)
     else if (stack && !told.mayCrash) problems.push(`died with a stack: ${run.stderr.slice(0, 500)}`)
-    // A restore whose folder cannot be made has not begun.
+    // A restore whose folder cannot be made never starts.
     const notBegun = run.command === 'restore' && run.code === 2 && run.stderr.includes(' cannot be made ')
     if (!run.hung && run.signal === null && ![0, 1, 75].includes(run.code ?? -1) && !notBegun)
       problems.push(`ended with ${run.code}: ${run.stderr.slice(-300)}`)
@@ -68,8 +75,8 @@ function backup(evidence: Evidence, told: Told, run: Finished): string[] {
     return run.stderr.trim() === '' ? ['failed without a word'] : []
   }
   const problems: string[] = []
-  const allBusy = report.items.every(({ reason }) => reason?.startsWith('is being backed up by '))
-  const code = !report.ok ? 1 : allBusy ? 75 : 0
+  const allBusy = report.items.length > 0 && report.items.every(({ busy }) => busy !== undefined)
+  const code = allBusy ? 75 : report.ok ? 0 : 1
   if (run.code !== code) problems.push(`ended with ${run.code}, and its report means ${code}`)
   if (report.ok && (report.problems.length > 0 || report.items.some(({ status }) => status === 'failed')))
     problems.push('says ok, and names what failed')
@@ -96,12 +103,12 @@ function backup(evidence: Evidence, told: Told, run: Finished): string[] {
   return problems
 }
 
-/** A run that ended well brought every item into every one of its stores, unless another run was at it. */
+/** A run that ended well has every item in each of its stores, unless another run was working on it. */
 function lacking({ asked }: Told, report: Report): string[] {
   return Object.entries(asked).flatMap(([item, stores]) => {
     const outcome = report.items.find((one) => one.item === item)
     if (outcome === undefined) return [`is ok, and says nothing of ${item}`]
-    if (outcome.reason?.startsWith('is being backed up by ')) return []
+    if (outcome.busy !== undefined) return []
     return stores
       .filter((store) => !['stored', 'unchanged'].includes(outcome.stores[store]?.status ?? ''))
       .map((store) => `is ok, and ${item} is not in ${store}: ${JSON.stringify(outcome)}`)
@@ -132,14 +139,14 @@ function isLieOfArchive(
   )
   if (found === undefined) return `there is no backup at ${key}`
   if (found.wrong !== undefined) return `${key}: ${found.wrong}`
-  if (world.damaged.has(`${store} ${found.key}`)) return `${key} was damaged before, and is none`
+  if (isDamaged(world, found)) return `${key} or what it builds on was damaged before, and is none`
   const content = views[store].get(found.key)?.content as Buffer
-  // Another run of the same round may have replaced the day's file on the share.
+  // Another run in this round may have replaced the day's file on the share.
   if (found.sha256 !== digest && !(store === 'sfs' && runs.length > 1))
     return `${key} is another one than it says`
   if (found.sha256 === digest && content.length !== bytes)
     return `${key} has ${content.length} bytes, and not ${bytes}`
-  const state = unpack(found, content)
+  const state = unpack(found, views[store])
   return world.isTruth(item, now, state) ? undefined : `${key} is not what the sources are`
 }
 

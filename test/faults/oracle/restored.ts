@@ -13,7 +13,10 @@ interface Outcome {
   time?: string
 }
 
-/** Clause 5 of a restore that ended: everything that it says is back is what the sources were then, nothing newer was left in the same source, and nothing half is left. */
+/**
+ * Clause 5 of a finished restore: each restored item matches its sources then, its source had no newer copy,
+ * and nothing is half-restored.
+ */
 export function checkRestored(world: World, oracle: Oracle, run: Finished, root: string): string[] {
   let outcomes: Outcome[]
   try {

@@ -3,20 +3,20 @@ import path from 'node:path'
 import { sha256 } from '../sources.ts'
 import type { StoreName, World } from '../world.ts'
 
-/** One file or object, with the content that it had when it was last looked at. */
+/** A file or object, with its content at the last look. */
 export interface Lying {
   sha256: string
   content: Buffer
 }
 
-/** Everything that lies in a store, by its key: of a directory each file, hidden ones too; of R2 `<bucket>/<key>`. */
+/** Everything in a store by key: each file of a folder, hidden ones too; `<bucket>/<key>` on R2. */
 export type View = Map<string, Lying>
 
 export type Views = Record<StoreName, View>
 
 /**
- * Looks at all stores, with no code of the project. What cannot have changed since the last look (on a disk by its inode and times, on the S3
- * server because it is the same object of this process) is not read again.
+ * Looks at all stores without the project's code. Skips what cannot have changed since the last look: on disk
+ * by inode and times, on the S3 server by object identity.
  */
 export function viewer(world: World): () => Promise<Views> {
   const files = new Map<string, Lying>()
@@ -26,6 +26,8 @@ export function viewer(world: World): () => Promise<Views> {
     const view: View = new Map()
     const names = existsSync(root) ? (readdirSync(root, { recursive: true }) as string[]) : []
     for (const name of names.sort()) {
+      // These belong to runs, not to backups.
+      if (name.startsWith('.locks/')) continue
       const file = path.join(root, name)
       const about = lstatSync(file, { bigint: true })
       if (!about.isFile()) continue
@@ -61,7 +63,7 @@ function lyingOf(content: Buffer): Lying {
   return { sha256: sha256(content), content }
 }
 
-/** Of what is being written, or was when its writer died. */
+/** Whether it is being written, or was when its writer died. */
 export function isUnfinished(key: string): boolean {
   const name = key.slice(key.lastIndexOf('/') + 1)
   return name.startsWith('.') || name.endsWith('.next') || name.endsWith('.new')

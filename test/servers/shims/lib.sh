@@ -1,4 +1,4 @@
-# What every shim begins with: it writes its call down, and fails when a test wants it to.
+# The start of every shim: logs the call, and fails if a test says so.
 shim=${0##*/}
 mkdir -p /var/lib/shims /run/shims
 {

@@ -1,0 +1,159 @@
+import * as v from 'valibot'
+import { listOf, orNone, readJson, size, timeText } from '../files/json.ts'
+import type { BucketName, StoreName } from '../inventory.ts'
+import { readRunReportName } from '../naming.ts'
+import { type AppendOnlyStore, smallText } from '../stores/store.ts'
+
+/**
+ * What `verify` knows of a store, kept there as `runs/verify-<stamp>.json` so that every machine's status and
+ * backups can read it. Each report includes what the previous one knew.
+ */
+export interface Verified {
+  command: 'verify'
+  environment: string
+  store: StoreName
+  startedAt: string
+  finishedAt: string
+  ok: boolean
+  broken: Broken[]
+  /** Without a record, and refused by `--adopt`. */
+  refused: Broken[]
+  items: VerifiedItem[]
+}
+
+/** An archive that was read and found broken, and how it looked then. */
+export interface Broken {
+  bucket: BucketName
+  item: string
+  key: string
+  bytes: number
+  /** ISO, UTC: when the store last took it. */
+  modified: string
+  recorded: boolean
+  /** ISO, UTC: when it was found. */
+  at: string
+  reason: string
+}
+
+export interface VerifiedItem {
+  item: string
+  archives: number
+  bytes: number
+  /** Those that no run has read in their current state. */
+  unread: { archives: number; bytes: number }
+  /** The archive last found good, and when (ISO, UTC). */
+  good?: { key: string; at: string }
+}
+
+/** The facts about a listed archive that matter to a backup, a rotation or status. */
+export interface Listed {
+  key: string
+  bytes?: number
+  modified?: Date
+}
+
+/** Whether exactly this archive was found broken, and not replaced or repaired since. */
+export function foundBroken(
+  verified: Pick<Verified, 'broken'> | undefined,
+  bucket: BucketName,
+  archive: Listed,
+): Broken | undefined {
+  return foundAmong(verified?.broken, bucket, archive)
+}
+
+/** The same for any of its lists. */
+export function foundAmong(
+  all: readonly Broken[] = [],
+  bucket: BucketName,
+  { key, bytes, modified }: Listed,
+): Broken | undefined {
+  return all.find(
+    (one) =>
+      one.bucket === bucket &&
+      one.key === key &&
+      one.bytes === bytes &&
+      modified !== undefined &&
+      isSameTime(one.modified, modified),
+  )
+}
+
+/** Tools round fractions of a second differently in listings. */
+function isSameTime(text: string, time: Date): boolean {
+  return Math.abs(Date.parse(text) - time.getTime()) < 1000
+}
+
+/**
+ * The newest readable report of `verify` in a store, no later than `now`. `store`: where it keeps run
+ * reports; for an object store the bucket `cache`. Throws StoreError if the store cannot be read.
+ */
+export async function newestVerified(
+  store: AppendOnlyStore,
+  environment: string,
+  now: Date,
+): Promise<Verified | undefined> {
+  const folder = environment === 'production' ? '' : `${environment}/`
+  const keys: string[] = []
+  for await (const { key } of store.list(`${folder}runs/verify-`)) {
+    const name = readRunReportName(key.slice(folder.length))
+    if (name?.command === 'verify' && name.time <= now) keys.push(key)
+  }
+  for (const key of keys.sort().slice(-mostTried).reverse()) {
+    const verified = readVerified((await smallText(store, key)) ?? '')
+    if (verified) return verified
+  }
+  return undefined
+}
+
+const mostTried = 5
+
+/**
+ * Tells whether any store's archives are known to be broken. Asks each store once, on the first question.
+ * `open`: opens the part of a store that keeps its run reports.
+ */
+export function brokenByStore(
+  open: (store: StoreName) => AppendOnlyStore,
+  environment: string,
+  now: Date,
+): (store: StoreName) => Promise<(bucket: BucketName, archive: Listed) => Broken | undefined> {
+  const known = new Map<StoreName, Promise<Verified | undefined>>()
+  return async (name) => {
+    if (!known.has(name)) known.set(name, newestVerified(open(name), environment, now))
+    const verified = await known.get(name)
+    return (bucket, archive) => foundBroken(verified, bucket, archive)
+  }
+}
+
+/** Reads a kept report of `verify`. Undefined if it is none; skips invalid entries. */
+export function readVerified(text: string): Verified | undefined {
+  return readJson(report, text) as Verified | undefined
+}
+
+const broken = v.object({
+  bucket: v.string(),
+  item: v.string(),
+  key: v.string(),
+  bytes: size,
+  modified: timeText,
+  recorded: v.boolean(),
+  at: timeText,
+  reason: v.string(),
+})
+const item = v.object({
+  item: v.string(),
+  archives: size,
+  bytes: size,
+  unread: v.object({ archives: size, bytes: size }),
+  good: orNone(v.object({ key: v.string(), at: timeText })),
+})
+const report = v.object({
+  command: v.literal('verify'),
+  environment: v.string(),
+  store: v.string(),
+  startedAt: timeText,
+  finishedAt: timeText,
+  ok: v.boolean(),
+  // Without this list it is no report: absence must not read as "nothing is broken".
+  broken: v.pipe(v.array(v.unknown()), listOf(broken)),
+  refused: listOf(broken),
+  items: listOf(item),
+})

@@ -1,8 +1,0 @@
-import type { Stage } from './stage.ts'
-
-/** One step of the demo's story. */
-export interface Chapter {
-  title: string
-  /** False, or an error, ends the story here, badly. */
-  tell(stage: Stage): Promise<boolean>
-}

@@ -1,0 +1,86 @@
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { readCrontab, toolkitRun } from '../crontab.ts'
+import { localHost } from '../hosts/local.ts'
+import type { HostName } from '../inventory.ts'
+import { examineSettings } from '../settings/settings.ts'
+
+/** A line of /proc/self/mountinfo; see proc(5). */
+export interface Mount {
+  /** What is mounted: a device or `host:/path`. */
+  source: string
+  type: string
+  options: string[]
+}
+
+/** The last mount at exactly that folder. Pure. */
+export function mountAt(mountinfo: string, folder: string): Mount | undefined {
+  let found: Mount | undefined
+  for (const line of mountinfo.split('\n')) {
+    const [own = '', theirs = ''] = line.split(' - ')
+    const [, , , , at = '', mountOptions = ''] = own.split(' ')
+    const [type = '', source = '', superOptions = ''] = theirs.split(' ')
+    if (unescaped(at) !== folder) continue
+    // A mount may be `rw` on a file system that is `ro`, so both count.
+    found = {
+      source: unescaped(source),
+      type,
+      options: [...new Set([...mountOptions.split(','), ...superOptions.split(',')])],
+    }
+  }
+  return found
+}
+
+/** What fstab mounts at a folder. Pure. */
+export function fstabEntry(fstab: string, folder: string): Mount | undefined {
+  for (const line of fstab.split('\n')) {
+    const [source = '#', at, type = '', options = ''] = line.trim().split(/\s+/).map(unescaped)
+    if (!source.startsWith('#') && at === folder) return { source, type, options: options.split(',') }
+  }
+  return undefined
+}
+
+/** Both tables write space, tab, newline and backslash as three octal digits. */
+function unescaped(text: string): string {
+  return text.replace(/\\(\d{3})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)))
+}
+
+/** What tells the machines apart. All of it can be read without touching a share. */
+export interface Traces {
+  /** This user's crontab. */
+  crontab: string
+  /** /proc/self/mountinfo. */
+  mountinfo: string
+  fstab: string
+}
+
+/** Which machine this is, and why. */
+export async function thisMachine(environment: Record<string, string | undefined>) {
+  const { sfs, roots } = examineSettings(environment).settings
+  const read = (file: string) => readFile(file, 'utf8').catch(() => '')
+  const here = localHost({ name: 'this machine', root: '/' })
+  const crontab = await here.run('crontab -l', [], { timeout: 10 }).then(
+    ({ stdout }) => stdout.toString(),
+    () => '',
+  )
+  const mountinfo = await read('/proc/self/mountinfo')
+  const fstab = await read(path.join(roots.verda, 'etc/fstab'))
+  return guessHost({ crontab, mountinfo, fstab }, sfs.root)
+}
+
+/** Which machine has these traces, and why. Pure. */
+export function guessHost(
+  { crontab, mountinfo, fstab }: Traces,
+  sfsRoot: string,
+): { on: HostName; because: string } {
+  const runs = readCrontab(crontab).lines.flatMap((line) => toolkitRun(line)?.name ?? [])
+  if (runs.includes('backup-cron')) return { on: 'verda', because: 'the crontab runs backup-cron' }
+  for (const command of ['backup-verda', 'backup-mello'])
+    if (runs.includes(command)) return { on: 'mello', because: `the crontab runs ${command}` }
+  if (mountAt(mountinfo, sfsRoot)) return { on: 'verda', because: `a share is mounted at ${sfsRoot}` }
+  if (fstabEntry(fstab, sfsRoot)) return { on: 'verda', because: `/etc/fstab has an entry for ${sfsRoot}` }
+  return {
+    on: 'mello',
+    because: `no crontab runs backup-cron and nothing is mounted at ${sfsRoot}; if this is Verda, add --on verda`,
+  }
+}
