@@ -1,6 +1,6 @@
 import { filesCapture } from '../capture/files.ts'
 import { imageCapture } from '../capture/image.ts'
-import { pushToRepository } from '../capture/repository.ts'
+import { pushToRepository, readSecrets } from '../capture/repository.ts'
 import { restoreGuard } from '../capture/restoring.ts'
 import { listCopies } from '../copies.ts'
 import { type CaptureKind, stores } from '../inventory.ts'
@@ -145,18 +145,19 @@ const captures: {
       const reason = 'CREDENTIALS_REPO is not set: there is no private repository to push them to'
       return { store: async () => ({ stores: {}, warnings: [], reason }), lacking: async () => [] }
     }
-    const push = () =>
-      pushToRepository({
-        host: on,
-        sources,
-        base: settings.projectDir[job.host],
-        repository,
-        folder: plan.environment === 'production' ? '' : `${plan.environment}/`,
-        message: `${job.item} of ${job.host} (${plan.environment}) at ${now.toISOString()}`,
-        acceptShrink,
-        atEnd: notHalfRestored,
-      })
-    return { store: async () => ({ stores: { git: await push() }, warnings: [] }), lacking: async () => [] }
+    const run = {
+      host: on,
+      sources,
+      base: settings.projectDir[job.host],
+      repository,
+      folder: plan.environment === 'production' ? '' : `${plan.environment}/`,
+      message: `${job.item} of ${job.host} (${plan.environment}) at ${now.toISOString()}`,
+      acceptShrink,
+      atEnd: notHalfRestored,
+    }
+    const files = await readSecrets(run)
+    const push = async () => ({ stores: { git: await pushToRepository(run, files) }, warnings: [] })
+    return { store: push, lacking: async () => [] }
   },
 }
 

@@ -23,7 +23,7 @@ export interface RepositoryRun {
   folder: string
   message: string
   acceptShrink: boolean
-  /** Called after the files were read. If it throws, nothing is committed. */
+  /** Called before anything is committed. If it throws, nothing is. */
   atEnd(): Promise<void>
 }
 
@@ -33,14 +33,22 @@ interface SecretFile {
   content: Buffer
 }
 
+/** Reads the files. Throws CaptureError for a missing or empty one. */
+export async function readSecrets(run: RepositoryRun): Promise<SecretFile[]> {
+  const files: SecretFile[] = []
+  for (const source of run.sources) files.push(await readSource(run, source))
+  return files
+}
+
 /**
  * Commits small secret files to a private git repository and pushes them if they changed, never by force: when
  * another push came first, it starts over on top of that one. Works in a fresh private clone and removes it.
- * Throws CaptureError for a missing, empty or shrunken file, and with git's message.
+ * Throws CaptureError for a shrunken file, and with git's message.
  */
-export async function pushToRepository(run: RepositoryRun): Promise<StoreOutcome> {
-  const files: SecretFile[] = []
-  for (const source of run.sources) files.push(await readSource(run, source))
+export async function pushToRepository(
+  run: RepositoryRun,
+  files: readonly SecretFile[],
+): Promise<StoreOutcome> {
   await run.atEnd()
   for (let attempt = 1; ; attempt++) {
     const outcome = await pushOnce(run, files, attempt < mostAttempts)

@@ -16,7 +16,7 @@ import { buffer } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { filesCapture } from '../../lib/capture/files.ts'
 import { listModels, readModel } from '../../lib/capture/models.ts'
-import { pushToRepository } from '../../lib/capture/repository.ts'
+import { pushToRepository, readSecrets } from '../../lib/capture/repository.ts'
 import { localHost } from '../../lib/hosts/local.ts'
 import { noSwapper, stranger, whileSwapped } from '../servers/swapper.ts'
 
@@ -134,7 +134,7 @@ describe.skipIf(noSwapper !== undefined)(
       let pushed = 0
       await whileSwapped(at('home/dev/project/.env'), at('home/dev/project/other'), async () => {
         for (let n = 0; n < Math.ceil(tries / 3); n++) {
-          await pushToRepository({
+          const run = {
             host: localHost({ name: 'mello', root }),
             sources: [{ path: '/home/dev/project/.env', required: true }],
             base: '/home/dev/project',
@@ -143,7 +143,9 @@ describe.skipIf(noSwapper !== undefined)(
             message: `try ${n}`,
             acceptShrink: true,
             async atEnd() {},
-          }).then(
+          }
+          const pushing = readSecrets(run).then((files) => pushToRepository(run, files))
+          await pushing.then(
             () => pushed++,
             () => {},
           )
