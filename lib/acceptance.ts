@@ -1,6 +1,5 @@
-import { quote } from './hosts/script.ts'
 import type { Source } from './inventory.ts'
-import { bytesInWords, printable } from './text.ts'
+import { bytesInWords, printable, quote } from './text.ts'
 
 /**
  * What an archive may contain, and what is no backup of an item (law 11). Capture, doctor, verify, drill and

@@ -140,10 +140,7 @@ export async function findLatest(
   return latest
 }
 
-/**
- * Reads a copy's record; of two (an interrupted run), the one that fits. Undefined if there is none, or if it
- * is unreadable or another archive's.
- */
+/** A copy's record; of two (an interrupted run), the one that fits. Undefined without a readable one. */
 export async function readCopy(store: AppendOnlyStore, copy: Copy): Promise<KnownCopy | undefined> {
   const half = copy.nextRecordKey && (await readNext(store, copy, copy.nextRecordKey))
   if (half) return half

@@ -134,3 +134,13 @@ export function readSize(text: string): number | undefined {
   const bytes = Math.floor(Number(number) * 1024 ** ['', 'k', 'm', 'g', 't'].indexOf(unit.toLowerCase()))
   return bytes >= 1 && Number.isSafeInteger(bytes) ? bytes : undefined
 }
+
+/** A word as a shell takes it literally. */
+export function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`
+}
+
+/** The same, without quotes where a shell needs none: for lines that a person pastes. */
+export function quoteIfNeeded(word: string): string {
+  return /^[\w.,:/=@-]+$/.test(word) ? word : quote(word)
+}

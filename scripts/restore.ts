@@ -65,7 +65,7 @@ images come with --with-models, --with-containers, or --full.`,
       75: 'another restore is under way, or a backup of what was asked for',
     },
   },
-  async (asked, { toolkit }) => {
+  async (asked, { toolkit, again }) => {
     const { loadEnvironment, readSettings } = await import('../lib/settings/settings.ts')
     const { checkPath, readAt, selectForRestore } = await import('../lib/restore/plan/request.ts')
     const { checkRoot, makeRoot } = await import('../lib/restore/context.ts')
@@ -113,6 +113,10 @@ images come with --with-models, --with-containers, or --full.`,
       return 75
     }
     const sharing = !drill && selected.some(({ sources }) => sources.includes('sfs'))
+    let begun: typeof steps | undefined
+    using _ = tellingOfBreak(() =>
+      watch.broken(again, begun, { sharing, marked: !drill && request.path === undefined }),
+    )
     const unmounted = sharing ? await reachShare(settings, share, dryRun) : undefined
     const looking = quiet ? undefined : Progress.on(process.stderr)
     looking?.start('looking for copies in all sources')
@@ -139,14 +143,11 @@ images come with --with-models, --with-containers, or --full.`,
     await makeRoot(root)
     // The marker now stops backups of this machine, so release the items for other machines.
     await locks.releaseItems()
-    using _ = tellingOfBreak(
-      () =>
-        'restore: broken off. Run it again: what is done is seen and skipped. Until then no backup is made of this machine',
-    )
+    begun = steps
     const report = await carryOutRestore(context, steps, clock) // each step looks, acts and checks
     await noteLostOutput(report)
     if (asked.json) printJson(reportJson(report))
-    watch.end(report)
+    watch.end(report, again)
     return report.ok ? 0 : 1
   },
 )

@@ -522,10 +522,7 @@ survey() (
 survey "$@"
 `
 
-/**
- * Prints the same paths, compressed. Marked lines give the times before and after the listing. Exported for
- * the tests' simulated machine.
- */
+/** Prints the same paths, compressed. Marked lines give the times before and after the listing. */
 export const pathsScript = `
 ${makeFolder}${stepInto}${hangs}${see}${chooseCompressor}
 list() (

@@ -166,10 +166,7 @@ const settledSeconds = 2
 
 const identityMark = '='
 
-/**
- * A name that is not UTF-8 (U+FFFD) does not lead back to its file. Lists and records cannot hold control
- * characters.
- */
+/** A name that is not UTF-8 does not lead back to its file; lists cannot hold control characters. */
 function isKey(path: string): boolean {
   return !path.includes('\uFFFD') && !/[\p{Cc}\\]/u.test(path)
 }

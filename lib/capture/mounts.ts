@@ -1,6 +1,5 @@
 import type { Host } from '../hosts/host.ts'
-import { quote } from '../hosts/script.ts'
-import { printable } from '../text.ts'
+import { printable, quote } from '../text.ts'
 import { CaptureError } from './capture.ts'
 
 /** A file system that does not answer for this long hangs, because its server is gone. */

@@ -20,7 +20,9 @@ export async function confirmed(question: string): Promise<boolean> {
 /** Until disposed, prints what an interrupted run leaves behind, then ends as the signal asks. */
 export function tellingOfBreak(text: () => string): Disposable {
   const tell = (signal: NodeJS.Signals) => {
-    process.stderr.write(`\n${text()}\n`)
+    // Readline and the spinner leave both otherwise.
+    if (process.stdin.isTTY) process.stdin.setRawMode(false)
+    process.stderr.write(`${process.stderr.isTTY ? '\x1b[?25h' : ''}\n${text()}\n`)
     // tsx also listens, and would let the run continue.
     process.removeAllListeners(signal)
     process.kill(process.pid, signal)

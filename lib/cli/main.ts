@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Mistake } from '../settings/mistake.ts'
-import { messageOf, printableLines } from '../text.ts'
+import { messageOf, printableLines, quoteIfNeeded } from '../text.ts'
 import { type Asked, FlagError, type FlagTable, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
 import { endOutput, surviveLostOutput } from './output.ts'
@@ -21,14 +21,13 @@ export interface Given {
   toolkit: string
   /** The monitoring service, with this run's check. Does nothing if none is set up. */
   ping: Pinger
+  /** The line that runs this again. */
+  again: string
 }
 
 type Run<F extends FlagTable> = (asked: Asked<F>, given: Given) => Promise<number>
 
-/**
- * Returns the command. If the process was started with `script` (its `import.meta.url`), also runs it and
- * ends the process with its exit code.
- */
+/** Returns the command. If the process was started with `script`, also runs it and ends the process. */
 export async function main<F extends FlagTable>(
   script: string,
   manual: Manual<F>,
@@ -67,14 +66,16 @@ async function runCommand<F extends FlagTable>(
     const asked = parseFlags(words, manual.flags)
     if (asked.help) return await showHelp(manual)
     const ping = await pingerFor(asked, manual, toolkit)
-    return await run(asked, { toolkit, ping }).catch(async (error) => {
+    const again = ['comfyume-backup', manual.command, ...argv].map(quoteIfNeeded).join(' ')
+    return await run(asked, { toolkit, ping, again }).catch(async (error) => {
       if (!(error instanceof FlagError)) await ping.end(false, messageOf(error))
       throw error
     })
   } catch (error) {
     const mistake = error instanceof Mistake
     process.stderr.write(`${manual.command}: ${printableLines(mistake ? error.message : describe(error))}\n`)
-    if (mistake && error.explainedByHelp) process.stderr.write(`${manual.command} --help explains them\n`)
+    if (mistake && error.explainedByHelp)
+      process.stderr.write(`comfyume-backup ${manual.command} --help explains them\n`)
     return mistake ? 2 : 1
   }
 }

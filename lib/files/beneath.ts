@@ -101,10 +101,7 @@ step_into() {
 } 2>/dev/null
 `
 
-/**
- * Bash: `with_file NAME COMMAND…` runs a command with a file in the current folder as its standard input.
- * Fails unless NAME is a regular file.
- */
+/** Bash: `with_file NAME COMMAND…` runs a command on a regular file of the current folder as its input. */
 export const withFile = `
 with_file() {
   perl -e '

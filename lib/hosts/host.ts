@@ -37,10 +37,7 @@ export interface RunOptions {
 export interface Host {
   /** `verda` or `mello`, for messages and records. */
   readonly name: string
-  /**
-   * The folder that contains this host's sources: `/`, or another one for drills. No slash at the end, except
-   * `/`.
-   */
+  /** The folder that holds this host's sources: `/`, or another one for drills. No slash at its end. */
   readonly root: string
   /**
    * Runs a script to its end and returns its output and exit codes. Throws HostError when the host cannot be

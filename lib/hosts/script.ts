@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { quote } from '../text.ts'
 import { bash } from './process.ts'
 
 /** A wrapped script: its command, and the two marks around its standard output. */
@@ -97,10 +98,6 @@ export function sudoAdvice(user: string): string {
 /** One line for sh, bash or zsh on the far host, which replaces that shell with the command. */
 export function shellLine(argv: string[]): string {
   return `exec ${argv.map(quote).join(' ')}`
-}
-
-export function quote(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`
 }
 
 /** Variables that people may have set and that change what tools do, for example make tar skip files. */

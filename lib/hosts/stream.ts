@@ -1,8 +1,9 @@
 import { pipeline, type Readable, Transform } from 'node:stream'
+import { quote } from '../text.ts'
 import { type Host, HostError, mostAnswer, type Outcome, type RunOptions } from './host.ts'
 import { errorLines } from './lines.ts'
 import type { Child, Ending } from './process.ts'
-import { framing, quote, wrapScript } from './script.ts'
+import { framing, wrapScript } from './script.ts'
 
 /** How a kind of host starts scripts and explains a lost one. */
 export interface Transport {

@@ -14,13 +14,20 @@ export interface ShowRestoreOptions {
   clock(): Date
 }
 
+interface Endings {
+  /** `again`: the line that runs it again. */
+  end(report: RestoreReport, again: string): void
+  /** The words after Ctrl-C. `steps`: undefined before the first one. */
+  broken(again: string, steps: readonly Step[] | undefined, { sharing, marked }: Traces): string
+}
+
+/** What an interrupted restore may leave: a mounted share, the marker that stops backups. */
+type Traces = Record<'sharing' | 'marked', boolean>
+
 /** Prints progress: a dated line per step and, on a terminal, a spinner for the current one. */
-export function showRestore({
-  out,
-  quiet,
-  clock,
-}: ShowRestoreOptions): RestoreWatcher & { end(report: RestoreReport): void } {
+export function showRestore({ out, quiet, clock }: ShowRestoreOptions): RestoreWatcher & Endings {
   const progress = quiet ? undefined : Progress.on(process.stderr)
+  const over: StepOutcome[] = []
   const line = (text: string) => {
     progress?.stop()
     out.write(logLine(clock(), text))
@@ -34,15 +41,18 @@ export function showRestore({
       progress?.resume()
     },
     stepDone(outcome) {
+      over.push(outcome)
       progress?.stop()
       if (!quiet || outcome.status === 'failed') line(stepLine(outcome))
     },
     checked(outcome) {
       if (!quiet || isWrong(outcome)) line(checkLine(outcome))
     },
-    end(report) {
+    broken: (...begun) => breakText(over, ...begun),
+    end(report, again) {
       if (report.keptAside && !quiet) line(`what was replaced is kept in ${report.keptAside}`)
       if (report.pending.length > 0) line(heldBack(report))
+      if (!report.ok) line(`once that is fixed, run again: ${again}`)
       if (!quiet || !report.ok) line(summary(report))
       if (report.next && !quiet)
         out.write(
@@ -50,6 +60,21 @@ export function showRestore({
         )
     },
   }
+}
+
+function breakText(
+  over: readonly StepOutcome[],
+  ...[again, steps, { sharing, marked }]: Parameters<Endings['broken']>
+): string {
+  if (steps === undefined)
+    return `restore: interrupted; nothing was changed${sharing ? ', but the share may be mounted now' : ''}. To start over: ${again}`
+  const done = over.filter(({ status }) => status !== 'failed').map(({ step }) => step)
+  const failed = over.filter(({ status }) => status === 'failed').map(({ step }) => `${step} (failed)`)
+  const [under = 'the checklist', ...left] = steps.slice(over.length).map(({ name }) => name)
+  return (
+    `restore: interrupted. Done: ${done.join(', ') || 'nothing'}. Not done: ${[...failed, `${under} (under way)`, ...left].join(', ')}.\n` +
+    `${marked ? 'This machine is not backed up until the restore is finished.\n' : ''}To do the rest (what is done is skipped): ${again}`
+  )
 }
 
 function stepLine({ step, status, said }: StepOutcome): string {
@@ -63,7 +88,7 @@ function checkLine({ name, status, what, todo }: CheckOutcome): string {
 /** Why backups of this machine are refused from now on, and how to end that. */
 function heldBack({ pending, root }: RestoreReport): string {
   return (
-    `this machine is not backed up until ${pending.join(', ')} ${pending.length === 1 ? 'is' : 'are'} back: fix what failed and run this again. ` +
+    `this machine is not backed up until ${pending.join(', ')} ${pending.length === 1 ? 'is' : 'are'} back. ` +
     `To do without them, remove ${below(root, restoringMarker)}`
   )
 }

@@ -71,10 +71,7 @@ export class SettingsError extends Mistake {
   }
 }
 
-/**
- * Reads and checks the settings of a run that uses the `needed` stores. Throws one SettingsError with every
- * problem.
- */
+/** The settings of a run that uses the `needed` stores. Throws one SettingsError with every problem. */
 export function readSettings(
   env: Record<string, string | undefined>,
   needed: readonly StoreName[] = [],

@@ -70,10 +70,7 @@ export function objectStoreAccess(name: ObjectStoreName, bucket: BucketName, set
   }
 }
 
-/**
- * Hetzner's region is the first part of the host name, R2's is `auto`. Most other servers use `us-east-1`,
- * and some accept nothing else.
- */
+/** Hetzner's region is the first part of the host name, R2's is `auto`; others use `us-east-1`. */
 function regionOf({ endpoint }: ObjectStoreSettings): string {
   const { hostname } = new URL(endpoint)
   if (hostname.endsWith('.your-objectstorage.com')) return hostname.split('.')[0] as string

@@ -1,7 +1,4 @@
-/**
- * Runs up to `width` jobs at once. The first failure aborts `signal`, which ends the other jobs. The next
- * `add` or `done` throws it.
- */
+/** Runs up to `width` jobs at once. The first failure ends the others; the next `add` or `done` throws it. */
 export function pool(width: number) {
   const running = new Set<Promise<void>>()
   const stop = new AbortController()

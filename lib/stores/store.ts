@@ -43,10 +43,7 @@ export interface AppendOnlyStore {
   probe(folder?: string): Promise<Room>
   /** Checks reading only and changes nothing. Throws a StoreError. */
   look(): Promise<Room>
-  /**
-   * Entries whose key starts with `prefix`, by key, without partials. `after`: only later keys, at no cost
-   * for the earlier ones.
-   */
+  /** Entries whose key starts with `prefix`, by key, without partials. `after`: only later keys. */
   list(prefix: string, options?: ListOptions): AsyncIterable<Entry>
   /** The content from byte `from`. Remote stores use up to `connections`. Throws NoSuchKey. */
   open(key: string, from?: number, connections?: number): Promise<Readable>

@@ -1,11 +1,11 @@
 import path from 'node:path'
 import { selectStored } from '../backup/select.ts'
-import { quote } from '../hosts/script.ts'
 import { type Item, items, stores } from '../inventory.ts'
 import { nameOf, recordName } from '../naming.ts'
 import { readRecord } from '../record.ts'
 import type { Settings } from '../settings/settings.ts'
 import { smallText } from '../stores/store.ts'
+import { quoteIfNeeded } from '../text.ts'
 import type { Verdict } from './check.ts'
 import { type Archive, type Shelf, type StoreView, surveyStore } from './survey.ts'
 
@@ -49,7 +49,7 @@ function moveAway({ store, key, bytes, recorded }: Archive, { settings, newest }
   const root = store === 'sfs' ? settings.sfs.cache : settings.melloBackups
   const files = [...(bytes === undefined ? [] : [key]), ...(recorded ? [recordName(key)] : [])]
   const again = newest ? ', and the next backup makes it again' : ''
-  return `move it away: mv ${files.map((file) => quoted(path.join(root, file))).join(' ')} ~/${again}`
+  return `move it away: mv ${files.map((file) => quoteIfNeeded(path.join(root, file))).join(' ')} ~/${again}`
 }
 
 /** Nothing is removed from an object store. Backups do not compare with archives known to be broken. */
@@ -58,10 +58,6 @@ function beside({ item }: Archive, newest: boolean): string {
   return newest || item === 'models'
     ? `${stays}: the next backup stores its sources again, next to it`
     : stays
-}
-
-function quoted(file: string): string {
-  return /^[\w./-]+$/.test(file) ? file : quote(file)
 }
 
 /** Where else an archive's content is, by the records there. */

@@ -130,23 +130,20 @@ it.each([
   ['missing', () => rmSync(path.join(workshop.mello, project, 'nginx/.htpasswd')), 'cannot be read on mello'],
   ['empty', () => workshop.write(`${project}/.env`, ''), 'is empty'],
   ['shrunken', () => workshop.write(`${project}/.env`, 'P\n'), 'shrank from'],
-])(
-  'law 5: credentials that are %s fail, and the repository keeps what it has',
-  async (how, spoil, words) => {
-    workshop = await buildWorkshop()
-    await workshop.backupMello(['--only', 'credentials'])
-    const head = workshop.git('rev-parse', 'HEAD')
-    spoil()
-    const planned = await workshop.backupMello(['--only', 'credentials', '--dry-run'])
-    // What the repository holds is not asked, so only a run can know that a file shrank.
-    expect(planned.code).toBe(how === 'shrunken' ? 0 : 1)
-    if (planned.code === 1) expect(planned.stdout).toMatch(new RegExp(`^PROBLEM credentials: .*${words}`, 'm'))
-    const run = await workshop.backupMello(['--only', 'credentials'])
-    expect(run.code).toBe(1)
-    expect(run.stdout).toContain(words)
-    expect(workshop.git('rev-parse', 'HEAD')).toBe(head)
-  },
-)
+])('law 5: credentials that are %s fail, and the repository keeps what it has', async (how, spoil, words) => {
+  workshop = await buildWorkshop()
+  await workshop.backupMello(['--only', 'credentials'])
+  const head = workshop.git('rev-parse', 'HEAD')
+  spoil()
+  const planned = await workshop.backupMello(['--only', 'credentials', '--dry-run'])
+  // What the repository holds is not asked, so only a run can know that a file shrank.
+  expect(planned.code).toBe(how === 'shrunken' ? 0 : 1)
+  if (planned.code === 1) expect(planned.stdout).toMatch(new RegExp(`^PROBLEM credentials: .*${words}`, 'm'))
+  const run = await workshop.backupMello(['--only', 'credentials'])
+  expect(run.code).toBe(1)
+  expect(run.stdout).toContain(words)
+  expect(workshop.git('rev-parse', 'HEAD')).toBe(head)
+})
 
 it('writes no file through a link that the repository holds', async () => {
   workshop = await buildWorkshop()

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,6 +7,8 @@ import { buildRestorable, expectWhole, night, outcomeOf, type Restorable, report
 /** An interrupted restore is simply run again; until then the half-restored machine is not backed up. */
 
 let world: Restorable
+/** What a plan asks of R2. */
+let planned: Restorable['r2']['log']
 beforeAll(async () => {
   world = await buildRestorable({ quick: true })
 })
@@ -37,25 +38,82 @@ it('after a kill the marker is there and keeps backup-cron from capturing, until
   await expectWhole(world, to)
 })
 
-it('Ctrl-C in the middle: says that it is to be run again, and ends as the signal wants', async () => {
+/** R2 never answers the request, which is the one after `after` others of its kind. */
+const stalls = async (operation: string, after = 0) => {
+  world.r2.fail({ operation, how: 'stall', after })
+  while (!world.r2.log.some(({ fault }) => fault === 'stall')) await sleep(20)
+}
+/** R2 never answers for an archive; records are read while the restore plans. */
+const archiveStalls = async (before: number) => {
+  const records = planned.filter(({ operation }) => operation === 'GetObject').length
+  await stalls('GetObject', records + before)
+}
+const toDo = 'To do the rest \\(what is done is skipped\\): '
+
+it.each<
+  [phase: string, signal: NodeJS.Signals, only: string, until: (to: string) => Promise<unknown>, RegExp]
+>([
+  ['looks', 'SIGINT', 'env', () => stalls('ListObjectsV2'), /; nothing was changed\. To start over: /],
+  [
+    'asks its first archive for bytes',
+    'SIGTERM',
+    'user-data',
+    () => archiveStalls(0),
+    RegExp(`\\. Done: nothing\\. Not done: user-data \\(under way\\), user-outputs\\.\\n${toDo}`),
+  ],
+  [
+    'asks its second archive for bytes',
+    'SIGINT',
+    'user-data',
+    () => archiveStalls(1),
+    RegExp(`\\. Done: user-data\\. Not done: user-outputs \\(under way\\)\\.\\n${toDo}`),
+  ],
+  [
+    'puts files in place',
+    'SIGHUP',
+    'config,scripts',
+    (to) => thereIs(path.join(to, 'etc/fail2ban')),
+    RegExp(`\\. Done: tailscale, .*\\. Not done: .* \\(under way\\).*\\.\\n${toDo}`),
+  ],
+])(
+  'broken off while it %s, by %s: what is done, what is not, and the line that does the rest',
+  async (_, signal, only, until, says) => {
+    const to = world.drill()
+    world.r2.log.length = 0
+    await world.restore(['--only', only, '--dry-run', '--root', to])
+    planned = world.r2.log.splice(0)
+    const run = await world.restore(['--only', only, '--yes', '--root', to], {
+      async onStart(pid) {
+        await until(to)
+        process.kill(pid, signal)
+      },
+    })
+    expect([run.code, run.signal]).toEqual([null, signal])
+    const line = `comfyume-backup restore --only ${only} --yes --root ${to}`
+    expect(run.stderr.trim()).toMatch(new RegExp(`^restore: interrupted${says.source}${line}$`))
+    world.r2.heal()
+    expect(await world.restore(line.split(' ').slice(2))).toMatchObject({ code: 0 })
+    expect(existsSync(marker(to))).toBe(false)
+  },
+)
+
+it('SIGTERM while it asks: nothing was changed, and the terminal is as it was', async () => {
   const to = world.drill()
-  const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/restore.ts', '--yes', '--root', to], {
-    env: world.verda.environment({ BACKUP_NOW: night }),
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const run = await world.restore(['--only', 'env', '--root', to], {
+    answers: [
+      {
+        when: /Type yes to begin: /,
+        type(terminal) {
+          const node = readFileSync(`/proc/${terminal}/task/${terminal}/children`, 'utf8')
+          process.kill(Number(node), 'SIGTERM')
+        },
+      },
+    ],
   })
-  let stderr = ''
-  child.stderr.on('data', (data) => {
-    stderr += data
-  })
-  child.stdout.resume()
-  await thereIs(marker(to))
-  child.kill('SIGINT')
-  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
-    child.on('close', (...ending) => resolve(ending)),
+  expect(run.stdout).toContain(
+    `restore: interrupted; nothing was changed. To start over: comfyume-backup restore --only env --root ${to}`,
   )
-  expect([code, signal]).toEqual([null, 'SIGINT'])
-  expect(stderr).toContain('restore: broken off. Run it again')
-  await expectWhole(world, to)
+  expect(existsSync(to)).toBe(false)
 })
 
 it('of two at once the second ends with 75 and names the first; another folder is no matter of theirs', async () => {

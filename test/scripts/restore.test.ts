@@ -119,8 +119,10 @@ it('--only takes items and groups, and brings back nothing else', async () => {
 
 it('what is missing is at the top and once, and fails; what there is comes back all the same', async () => {
   const env = { ...noKeys, USER_DATA_HOST: 'verda' }
-  const run = await world.restore(['--yes', '--root', world.drill()], { env })
+  const to = world.drill()
+  const run = await world.restore(['--yes', '--root', to], { env })
   expect(run.code).toBe(1)
+  expect(run.stdout).toContain(`once that is fixed, run again: comfyume-backup restore --yes --root ${to}\n`)
   expect(run.stdout).toContain('11 of 13 items can come back: 10 from sfs, 1 from git; 2 MISSING.')
   expect(run.stdout).toContain('MISSING user-data, user-outputs: r2 not looked at')
   expect(run.stdout.match(/R2_ACCESS_KEY_ID/g)).toHaveLength(1)

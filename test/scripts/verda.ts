@@ -46,8 +46,8 @@ export interface RunOptions {
   onStart?(pid: number): void
   /** As this user; only root can. */
   uid?: number
-  /** On a terminal, where all output is standard output: types each answer once its question appears. */
-  answers?: readonly { when: RegExp; type: string }[]
+  /** On a terminal, where all output is standard output: types each answer, or does it, once its question appears. */
+  answers?: readonly { when: RegExp; type: string | ((terminal: number) => void) }[]
 }
 
 export interface InProcess {
@@ -283,7 +283,8 @@ function type(child: ChildProcess, answers: NonNullable<RunOptions['answers']>):
     if (answer === undefined || !answer.when.test(shown)) return
     next++
     shown = ''
-    child.stdin?.write(answer.type)
+    if (typeof answer.type === 'string') child.stdin?.write(answer.type)
+    else answer.type(child.pid as number)
   })
 }
 

@@ -9,10 +9,7 @@ export interface Cell {
   item: string
   title: string
   store: StoreName | 'git'
-  /**
-   * `fresh`: within its schedule. `by hand`: exists, and has no schedule. `absent`: nothing exists to be
-   * backed up. `unknown`: could not be seen.
-   */
+  /** `fresh`: within its schedule. `by hand`: has none. `absent`: nothing exists. `unknown`: not seen. */
   state: 'fresh' | 'by hand' | 'overdue' | 'missing' | 'absent' | 'unknown'
   /** The time of this state. */
   asOf: Date

@@ -45,10 +45,7 @@ export interface SeenShelf {
   source?: string
   /** Unfinished uploads to a bucket; absent if the server does not list them. */
   unfinished?: { key: string; bytes: number; begun: Date }[]
-  /**
-   * For a bucket with a long history: names with earlier times were not listed under these prefixes, and
-   * unexpected files were not looked for.
-   */
+  /** Names with earlier times were not listed under these prefixes; unexpected files were not looked for. */
   since?: { time: Date; prefixes: string[] }
   /** How many seconds the clock of its machine is ahead of this one's; negative when behind. */
   clockAheadSeconds?: number

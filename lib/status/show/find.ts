@@ -1,8 +1,7 @@
-import { quote } from '../../hosts/script.ts'
 import { type StoreName, stores } from '../../inventory.ts'
 import { makeStamp } from '../../naming.ts'
 import type { Settings } from '../../settings/settings.ts'
-import { bytesInWords, minuteOf, printable, secondsInWords, someOf } from '../../text.ts'
+import { bytesInWords, minuteOf, printable, quote, secondsInWords, someOf } from '../../text.ts'
 import type { Archive, Match, Problem, Search, SearchPlan } from '../look/find.ts'
 
 /** Per second: roughly what object storage delivered to a Verda and to a Mello. */

@@ -16,10 +16,7 @@ export interface Partial {
   sha256: string
 }
 
-/**
- * Writes `body` to a hidden partial next to `target`, syncs it and compares what the disk holds. On failure
- * it removes the partial and throws.
- */
+/** Writes `body` to a hidden partial, syncs it and compares what the disk holds. On failure removes it. */
 export async function writePartial(
   store: string,
   target: string,
@@ -57,10 +54,7 @@ export async function writePartial(
   }
 }
 
-/**
- * Gives the partial its final name atomically and syncs the folder. Returns false, and keeps the partial,
- * when the name is taken.
- */
+/** Gives the partial its final name atomically. Returns false, and keeps it, when the name is taken. */
 export async function commitNew(partial: string, target: string): Promise<boolean> {
   try {
     await link(partial, target)

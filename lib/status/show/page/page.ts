@@ -96,10 +96,7 @@ function sentence(text: string): string {
   return text[0] + text.slice(1).toLowerCase()
 }
 
-/**
- * Replaces `file` atomically, so readers see the old or the new page. Only this user may read it, unless an
- * existing file was readable by others.
- */
+/** Replaces `file` atomically. Only this user may read it, unless others could read an existing file. */
 export async function writePage(file: string, page: string): Promise<void> {
   const mode = await stat(file).then(
     (about) => about.mode & 0o777,
