@@ -60,7 +60,7 @@ export function refuseTooLarge(since: Since, bytes: number): void {
 }
 
 /**
- * Groups stores by the reading that serves them: those with the same newest archive share an increment, all
+ * Groups stores by the reading that serves them: those with the same chain share an increment, all
  * others get a whole one. `same`: stores where nothing changed after all.
  */
 export async function passesOf<T extends Candidate>(
@@ -77,8 +77,8 @@ export async function passesOf<T extends Candidate>(
     const base = one.whole || rotates(one.store) ? undefined : one.previous?.record
     if (base?.list === undefined) whole.push(one)
     else {
-      // A list names the archives of its chain, which another store may have under other names.
-      const name = `${base.sha256} ${base.archive}`
+      // Equal archives may build on others: only the list tells one chain from another.
+      const name = `${base.archive} ${base.list.sha256}`
       byBase.set(name, [...(byBase.get(name) ?? []), one])
     }
   }

@@ -323,6 +323,23 @@ describe('several stores', () => {
     }
   })
 
+  test('whose newest archives are byte for byte alike, and build on different ones, go on with chains of their own', async () => {
+    const to: StoreName[] = ['r2', 'mello']
+    await world.backUp(0, { to })
+    world.put('a', 'only in R2')
+    await world.backUp(1)
+    world.put('a', 'in both')
+    await world.backUp(2, { to })
+    expect(world.newest('mello')).toMatchObject({
+      archive: world.newest().archive,
+      sha256: world.newest().sha256,
+    })
+    world.put('d/x', 'again')
+    await world.backUp(3, { to })
+    expect(to.map((store) => world.newest(store).increment?.link)).toEqual([3, 2])
+    for (const store of to) world.expectRestorable(store)
+  })
+
   test('of the same archive need its list in one of them', async () => {
     await world.backUp(0, { to: ['mello', 'r2'] })
     rmSync(
