@@ -42,9 +42,9 @@ export async function tellStory(
   let badly: string | undefined
   try {
     say.line(
-      'comfyume-backup: a rented machine is backed up for weeks, lost, and brought back. Every file is real;',
+      'comfyume-backup: a rented machine is backed up for weeks, lost, and brought back. Every file is real.',
     )
-    say.line(`all of it lies in ${stage.folder}, and nothing else is touched.`)
+    say.line(`All of it is in ${stage.folder}, and nothing else is touched.`)
     for (const { title, tell } of chapters) {
       say.chapter(title)
       badly = title
@@ -61,7 +61,7 @@ export async function tellStory(
   const seconds = secondsInWords((Date.now() - begun) / 1000)
   if (badly === undefined)
     say.verdict(true, `EVERYTHING CAME BACK: ${stage.before.size} files, folders and links, in ${seconds}`)
-  else say.verdict(false, `NOT EVERYTHING CAME BACK: the story ended badly in "${badly}"`)
+  else say.verdict(false, `NOT EVERYTHING CAME BACK: the demo failed in "${badly}"`)
   return badly === undefined
 }
 

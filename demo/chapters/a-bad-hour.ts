@@ -11,9 +11,9 @@ export const aBadHour: Chapter = {
   async tell(stage) {
     const { say, folder, verda, weeks } = stage
     say.line(
-      'The tailscale state is not where it belongs. An empty backup would be worse than none, so that item',
+      'The tailscale state is missing. An empty backup would be worse than none, so that item fails and is',
     )
-    say.line('fails, loudly, and the others go on:')
+    say.line('named. The others go on:')
     const [state, aside] = [path.join(verda, 'var/lib/tailscale'), path.join(folder, 'aside')]
     const before = await goodCopies(stage, 'tailscale')
     const plan = planRun(stage, moment(weeks * 7 - 1, 21, 5))

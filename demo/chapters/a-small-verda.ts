@@ -13,7 +13,7 @@ export const aSmallVerda: Chapter = {
     say.line(
       'names with spaces, a newline and bytes that are not UTF-8, a program with the setuid bit, a hard',
     )
-    say.line('link, a link to nowhere, an empty folder, a sparse file, and caches that nobody will miss.')
+    say.line('link, a link to nowhere, an empty folder, a sparse file, and caches that need no backup.')
     if (process.getuid?.() === 0) say.line('Some belong to users that this machine does not have.')
     return true
   },

@@ -28,10 +28,10 @@ export const awayFromVerda: Chapter = {
       () => hetzner.close(),
     )
     say.line(
-      'The share can be lost as well. So backup-verda, from Mello, brings configuration, homes and models to Mello',
+      'The share can be lost too. So Mello runs backup-verda, which copies configuration, homes and models to Mello',
     )
     say.line(
-      'and to two object stores in one pass; backup-mello adds what the users made. Four runs on the last day,',
+      'and to two object stores in one pass. backup-mello adds what the users made. Four runs on the last day,',
     )
     say.line('the second with a wrong key for Hetzner:')
     const day = weeks * 7 - 1
@@ -123,7 +123,7 @@ function summaryOf(hour: number, reports: readonly Report[]): string {
 function tellNames({ say }: Stage, r2: S3Server): void {
   const names = r2.keys(buckets.cache.name).filter((key) => /home-dev.*gz$/.test(key))
   say.line(
-    'Nothing is overwritten there: the first content of a day has the day for a name, the later ones the hour.',
+    'Nothing is overwritten there: the first archive of a day is named by the day, later ones by the hour.',
   )
   for (const name of names) say.write(name)
 }

@@ -11,11 +11,11 @@ export const compared: Chapter = {
       before,
       await takeStock(verda, { whole: ['/mnt'], alone: [...foldersAround(stage), usersData] }),
     )
-    say.line('Each by its content, type, mode, owner, time of change, link, hard link and holes.')
-    say.line('The models, which came from R2, were compared with their records on the way.')
-    say.line(`Left out of every backup, because they can be had again: ${leftOut.join(', ')}.`)
+    say.line('Each file is compared by content, type, mode, owner, mtime, link, hard link and holes.')
+    say.line('The models came from R2 and were compared with their records on the way.')
+    say.line(`In no backup, because they can be downloaded again: ${leftOut.join(', ')}.`)
     say.line(
-      `${before.size} were there, ${found.length === 0 ? 'and all are there again, none of them different' : `${found.length} differences are found`}.`,
+      `${before.size} were there, ${found.length === 0 ? 'and all of them are back, unchanged' : `${found.length} differences are found`}.`,
     )
     for (const difference of found) say.line(`DIFFERENT: ${difference}`)
     return found.length === 0

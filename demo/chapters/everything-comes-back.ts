@@ -8,7 +8,7 @@ export const everythingComesBack: Chapter = {
   async tell(stage) {
     const { say, verda, settings, now } = stage
     say.line(
-      'A new instance: restore looks everywhere, shows its plan, and carries it out. On a terminal it asks once in between.',
+      'On a new instance, restore looks in all sources, shows its plan, asks once on a terminal, and carries it out.',
     )
     const clock = () => now
     const watch = showRestore({ out: say, quiet: false, clock })

@@ -13,7 +13,7 @@ export const oneArchiveHasRotted: Chapter = {
     await file.write('rot', (newest.bytes ?? 0) / 2)
     await file.close()
     say.line(
-      `And that is not all: three bytes of ${newest.key} on the share are others now. Its name, size and record still look well.`,
+      `Worse: three bytes of ${newest.key} on the share have changed. Its name, size and record still look good.`,
     )
     return true
   },

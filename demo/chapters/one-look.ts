@@ -13,14 +13,14 @@ export const oneLook: Chapter = {
       const { seen } = await gather({ settings, vantage, wanted, memory: {}, markOff: false, now })
       const assessment = assess(seen, [])
       say.line(
-        'Could everything be restored right now? status says first what needs a person, and what to do:',
+        'Could everything be restored right now? status lists first what needs action, with the command for it:',
       )
       // Leaves out the lists of archives, space and prices.
       say.write(statusText(assessment, false).split('\n\nNewest backup')[0] as string)
       say.line(
-        'This story has no container engine, no repository, and nobody on Mello after 18 h: none of it is overlooked. The rest is as it should be.',
+        'This demo has no container engine, no git repository, and no run on Mello after 18 h. status finds all three.',
       )
-      return true
+      return assessment.findings.every(({ trouble }) => trouble !== 'broken')
     } finally {
       await vantage[Symbol.asyncDispose]()
     }

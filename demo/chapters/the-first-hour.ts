@@ -13,9 +13,9 @@ export const theFirstHour: Chapter = {
     const report = await backUp(stage, plan, show)
     show({ kind: 'end', report })
     say.line(
-      'Each archive was read back from the share before it counted. Beside it lies its record: the digest,',
+      'Each archive was read back from the share before it counted. The record next to it holds the digest,',
     )
-    say.line('for sha256sum -c, and when, where and from what it was made.')
+    say.line('for sha256sum -c, and when, where and from what the archive was made.')
     return report.ok
   },
 }

@@ -17,12 +17,12 @@ export const theInstanceIsGone: Chapter = {
       ...[...users].map(([name, facts]) => [usersData + name, facts] as const),
     ])
     say.line(
-      "It was a spot instance. Of the users' files, which Mello has, the new one shall have a copy too.",
+      "It was a spot instance. The new one is to get a copy of the users' files as well, which Mello has.",
     )
     say.write(`rm -rf ${verda}`)
     await rm(verda, { recursive: true })
     await mkdir(verda)
-    say.line('What is left is the share, and what is far away.')
+    say.line('What is left: the share, Mello and the object stores.')
     return true
   },
 }

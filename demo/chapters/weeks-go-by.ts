@@ -14,7 +14,7 @@ export const weeksGoBy: Chapter = {
     const { say, verda, weeks } = stage
     const days = weeks * 7
     say.line(
-      `${days} days, people at work in between. In the crontab the runs are hourly; here, to be done in seconds,`,
+      `${days} days, with people at work in between. cron starts these runs every hour. To save time, here`,
     )
     say.line(`each of its lines runs once a day, and at ${lastDayHours.join(', ')} h on the last day.`)
     const reports: Report[] = []
@@ -40,13 +40,13 @@ function tellNumbers({ say }: Stage, reports: readonly Report[]): void {
   const sum = (some: typeof outcomes) => bytesInWords(some.reduce((total, { bytes = 0 }) => total + bytes, 0))
   const rotated = reports.flatMap((report) => report.rotated)
   say.line(
-    `${reports.length} runs looked at ${outcomes.length} items. ${stored.length} had changed and were stored, ${sum(stored)} in all; for the others`,
+    `${reports.length} runs looked at ${outcomes.length} items. ${stored.length} had changed and were stored, ${sum(stored)} in all. For the others`,
   )
   say.line(
-    `a new day got a link to the same bytes. To store all of them every time had taken ${sum(outcomes)}.`,
+    `a new day got a link to the same bytes. Storing all of them every time would have taken ${sum(outcomes)}.`,
   )
   say.line(
-    `${rotated.length} archives were rotated away${rotated.length > 0 ? ', as the log has it for the last one:' : '.'}`,
+    `${rotated.length} archives were rotated away${rotated.length > 0 ? '. The log says of the last one:' : '.'}`,
   )
   const last = rotated.at(-1)
   if (last) say.write(`rotated ${last.store}: removed ${last.key}: ${last.reasons.join('; ')}`)

@@ -11,12 +11,10 @@ export const whatRotationKeeps: Chapter = {
     const copies = await goodCopies(stage, 'home-dev')
     const { keep, drop } = selectCopies(copies, ({ time }) => time, rule, now)
     say.line(
-      `The rule on SFS is ${rule.daily} daily, ${rule.weekly} weekly and ${rule.monthly} monthly. Of ${weeks * 7} days of /home/dev there remain:`,
+      `The rule on SFS is ${rule.daily} daily, ${rule.weekly} weekly and ${rule.monthly} monthly. Of ${weeks * 7} days of /home/dev, these are left:`,
     )
     for (const { copy, reasons } of keep) say.line(`  ${copy.stamp}  ${reasons.join(', ')}`)
-    say.line(
-      'A day, a week and a month each count by their newest copy. On the object stores nothing is rotated.',
-    )
+    say.line('The newest copy stands for its day, week or month. Nothing is rotated on the object stores.')
     return keep.length > 0 && drop.length === 0
   },
 }
