@@ -42,17 +42,17 @@ import { makeFolder, sqliteLogs, sqliteSharedMemory, stageDatabases, tornMark } 
 /** Files and folders of a host as one tar archive, with paths relative to its root. */
 export function filesCapture(host: Host, sources: readonly Source[]): Capture {
   // The archive must not lack more than the survey saw, because the fingerprint covers that.
-  let unreadable: readonly string[] = []
+  let known: ReadonlySet<string> = new Set()
   return {
     async survey() {
       const found = await survey(host, sources)
-      if (found.state === 'there') unreadable = unreadableOf(found.warnings)
+      if (found.state === 'there') known = new Set(found.warnings.filter(isUnread).map(({ path }) => path))
       return found
     },
-    open: (acceptChanges, options) => pack(host, sources, packScript, acceptChanges, unreadable, options),
+    open: (acceptChanges, options) => pack(host, sources, packScript, acceptChanges, known, options),
     list: () => list(host, sources),
     async digest() {
-      return (await text(pack(host, sources, digestScript, false, unreadable).body)).slice(0, 64)
+      return (await text(pack(host, sources, digestScript, false, known).body)).slice(0, 64)
     },
   }
 }
@@ -121,8 +121,7 @@ function readSurvey(sources: readonly Source[], said: readonly string[]) {
     else if (word === 'racy') racy = first
     else if (word === 'content') content = first
     else if (word === 'future') warnings.push({ kind: 'future time', path: source.source })
-    else if (word === 'left')
-      warnings.push({ kind: leftKinds[first] as 'device', path: `/${more.join(' ')}` })
+    else if (word === 'left') warnings.push(leftOut(line))
   }
   for (const { is, source } of found) {
     if (is === 'link') warnings.push({ kind: 'source is a link', path: source })
@@ -131,17 +130,10 @@ function readSurvey(sources: readonly Source[], said: readonly string[]) {
   return { found, lacking, racy, content, warnings }
 }
 
-const leftKinds: Record<string, 'device' | 'path too long' | 'other file system' | 'unreadable' | 'closed'> =
-  {
-    device: 'device',
-    long: 'path too long',
-    mount: 'other file system',
-    unreadable: 'unreadable',
-    closed: 'closed',
-  }
-
-function unreadableOf(warnings: readonly Warning[]): string[] {
-  return warnings.filter(isUnread).map(({ path }) => path)
+/** `left KIND PATH`, where KIND has a dash for each space. */
+function leftOut(line: string): Warning {
+  const [, kind = '', ...path] = line.split(' ')
+  return { kind: kind.replaceAll('-', ' ') as 'device', path: `/${path.join(' ')}` }
 }
 
 /** Without perl the file cannot be opened safely, so it is not judged. */
@@ -173,14 +165,14 @@ function pack(
   sources: readonly Source[],
   script: string,
   acceptChanges: boolean,
-  knownUnreadable: readonly string[],
+  known: ReadonlySet<string>,
   { members: kept, chosen, onRead = () => {} }: OpenOptions = {},
 ): Stream {
   const named = sources.map(sourceName).join(', ')
   const changed: string[] = []
   const warnings: Warning[] = []
   const lacking = new Map(mustHaveOf(sources).map((pattern) => [pattern, matcher(pattern)]))
-  const unreadable: string[] = []
+  const left: Warning[] = []
   const keep = listener(named, host.name)
   const isProgress = progressListener(onRead)
   const members = new Set<string>()
@@ -199,7 +191,7 @@ function pack(
       return true
     }
     if (line.startsWith(surveyMark)) {
-      unreadable.push(`/${keep(line.slice(surveyMark.length))}`)
+      left.push(leftOut(keep(line.slice(surveyMark.length))))
       return true
     }
     if (line.startsWith(tornMark)) {
@@ -217,15 +209,14 @@ function pack(
   function judge({ exitCodes, stderr }: Outcome): void {
     const [tar = -1, ...others] = exitCodes
     checkBegun(named, host, exitCodes)
+    // Before the exit codes: with nothing left to pack, tar complains about something else.
+    const lost = left.find(({ path }) => !known.has(path))
+    if (lost) throw new CaptureError(`${named} on ${host.name}: ${warningText(lost)}`)
     if (others.some((code) => code !== 0) || tar > 1 || tar < 0 || (tar === 1 && changed.length === 0)) {
       throw new CaptureError(
         `${named} could not be read completely on ${host.name}: ${complaint({ stderr, exitCodes })}`,
       )
     }
-    const known = new Set(knownUnreadable)
-    const closed = unreadable.find((file) => !known.has(file))
-    if (closed !== undefined)
-      throw new CaptureError(`${named} on ${host.name}: ${warningText({ kind: 'unreadable', path: closed })}`)
     // An increment may lack what earlier archives have. The survey judged the item already.
     if (packed === 0 && chosen === undefined)
       throw new CaptureError(`${named} on ${host.name}: tar packed nothing`)
@@ -460,7 +451,7 @@ const tellPaths = `tr '\\n\\0' '?\\n' | sed -u 's/^/${surveyMark}/' >&2`
 const printAll = `
     for ((i = 0; i < count; i++)); do
       see "$i"
-      look -path '${tooLongPattern}' -fprintf /dev/fd/5 'left long %p\\0' -prune -o \\
+      look -path '${tooLongPattern}' -fprintf /dev/fd/5 'left path-too-long %p\\0' -prune -o \\
         ${isDevice} -fprintf /dev/fd/5 'left device %p\\0' -o \\
         ${isUnreadable} -fprintf /dev/fd/5 'left unreadable %p\\0' -printf '%p\\0unreadable\\0' -prune -o \\
         \\( -type d -fprintf /dev/fd/6 'd %T@ %m %U %G %p\\0' -o -fprintf /dev/fd/6 '%y %s %T@ %m %U %G %l\\n%p\\0' \\) -false -o \\
@@ -492,7 +483,7 @@ survey() (
       is=there
       [[ -n \${matches[i]} || ! -L $paths ]] || is=link
       echo "${surveyMark}is $i $is" >&2
-      [[ \${#mounts[@]} -eq 0 ]] || printf 'left mount %s\\0' "\${mounts[@]}" | sort -zu | ${tellPaths}
+      [[ \${#mounts[@]} -eq 0 ]] || printf 'left other-file-system %s\\0' "\${mounts[@]}" | sort -zu | ${tellPaths}
     fi
   done
   [[ "\${found[*]}" == *[1-9]* ]] || exit 0
@@ -567,7 +558,8 @@ pack() (
     trap 'rm -rf -- "$views" "$stage"' EXIT
   fi
   for ((i = 0; i < count; i++)); do
-    for one in "\${hung[i]}" "\${closed[i]}"; do [[ -z $one ]] || printf '%s\\0' "$one" | ${tellPaths}; done
+    [[ -z \${hung[i]} ]] || printf 'left hangs %s\\0' "\${hung[i]}" | ${tellPaths}
+    [[ -z \${closed[i]} ]] || printf 'left closed %s\\0' "\${closed[i]}" | ${tellPaths}
     see "$i"
     [[ \${#paths[@]} -gt 0 ]] || continue
     members+=(-C "$views/$i" "\${paths[@]/#/--add-file=}")
@@ -576,7 +568,7 @@ pack() (
       else excludes+=("--exclude=$(escape "$file")"); fi
     done < <(
       [[ \${#mounts[@]} -eq 0 ]] || printf '%s\\0' "\${mounts[@]}"
-      look \\( ${isDevice} -o ${isUnreadable} -fprintf /dev/fd/5 '%p\\0' \\) -print0 -prune 5> >(${tellPaths})
+      look \\( ${isDevice} -o ${isUnreadable} -fprintf /dev/fd/5 'left unreadable %p\\0' \\) -print0 -prune 5> >(${tellPaths})
     )
     # All else is told to tar as left out, so that it goes into folders as ever. What such a file of patterns cannot name is packed once more.
     [[ -z \${chosen-} ]] ||

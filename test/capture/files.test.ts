@@ -716,7 +716,7 @@ describe('law 5: what is no backup', () => {
     const user = asOther(src, { path: '/above/optional', required: false })
     await user.survey()
     chmodSync(at('above'), 0o700)
-    await expect(buffer(user.open(true).body)).rejects.toThrow('/above cannot be read and is in no backup')
+    await expect(buffer(user.open(true).body)).rejects.toThrow('/above cannot be entered, and what is below')
   })
 
   test

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { finished } from 'node:stream/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { whatIsUnreadable } from '../../lib/acceptance.ts'
@@ -56,6 +57,26 @@ describe.runIf(canHang)('what hangs', () => {
         await expect(capture({ path: '/away', required: false }).survey()).rejects.toThrow(/\/away hangs/)
         await expect(capture({ path: '/away', required: true }).survey()).rejects.toThrow(
           /^\/away does not answer on verda: nothing can be backed up; \/away hangs/,
+        )
+      },
+      100,
+    )
+  })
+
+  test('the only source of an item, after it was looked at, is named as what hangs', async () => {
+    const { verda } = workshop
+    const capture = filesCapture(localHost({ name: 'verda', root: verda.root }), [
+      { path: '/away', required: true },
+    ])
+    await onMounts(
+      [path.join(verda.root, 'away')],
+      async ({ behind, hang }) => {
+        writeFileSync(path.join(behind, 'a'), 'x')
+        settle()
+        expect(await capture.survey()).toMatchObject({ state: 'there' })
+        hang()
+        await expect(buffer(capture.open(true).body)).rejects.toThrow(
+          /^\/away on verda: \/away hangs and is in no backup: .*findmnt -T '\/away'; check/,
         )
       },
       100,
