@@ -1,3 +1,4 @@
+import { printable } from '../text.ts'
 import type { PingOutcome, Told } from './output.ts'
 
 /** Reports the start and the end of a run to a monitoring service such as healthchecks.io. */
@@ -59,20 +60,31 @@ export async function ping(
       const { ok, status, body } = await fetch(pingAddress(url, check, signal), {
         method: 'POST',
         body: text.slice(-10_000),
+        // Another address, such as a login page, would get a GET and answer it well.
+        redirect: 'manual',
         signal: AbortSignal.timeout(10_000),
       })
-      await body?.cancel()
-      if (ok) return undefined
-      problem =
-        status === 404
+      const said = await firstChunk(body)
+      // healthchecks.io answers 200 to an unknown UUID and to too many pings: "OK (not found)".
+      if (ok && !/^OK \(/.test(said)) return undefined
+      problem = ok
+        ? `the monitoring service ignored the ping of ${check}: ${printable(said.slice(0, 50))}`
+        : status === 404
           ? `the monitoring service has no check named ${check}: create it there`
-          : `the monitoring service answered ${status}`
+          : status >= 300 && status < 400
+            ? `the monitoring service answered ${status}, a redirect: set BACKUP_PING_URL to the address it leads to`
+            : `the monitoring service answered ${status}`
       if (status < 500 && status !== 429) return problem
     } catch (error) {
       problem = `the monitoring service could not be reached: ${reasonOf(error)}`
     }
   }
   return problem
+}
+
+async function firstChunk(body: AsyncIterable<Uint8Array> | null): Promise<string> {
+  for await (const chunk of body ?? []) return Buffer.from(chunk).toString()
+  return ''
 }
 
 const attempts = 3

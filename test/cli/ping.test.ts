@@ -12,13 +12,17 @@ let server: ReturnType<typeof createServer>
 let url: string
 /** What the service answers to the next pings; 200 when it is used up. */
 let answers: number[]
+/** Where its redirects lead, and what it says. */
+let location: string
+let says: string
 beforeEach(async () => {
   verda = buildVerda()
   pings = []
   answers = []
+  location = says = ''
   server = createServer(async (request, response) => {
     pings.push({ path: request.url ?? '', body: await text(request) })
-    response.writeHead(answers.shift() ?? 200).end()
+    response.writeHead(answers.shift() ?? 200, location ? { location } : {}).end(says)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/key`
@@ -73,6 +77,28 @@ describe('a ping that is not taken', () => {
     expect(run.stderr).toContain(`PROBLEM ping: ${problems[0]}\n`)
     expect(run.stderr).toMatch(/FAILED backup-cron: 1 stored, .*, ping failed\n$/)
     expect(run.code).toBe(1)
+  })
+
+  it('a redirect, such as to a login page that answers well, is no success', async () => {
+    location = `${url}/login`
+    answers = [302, 302]
+    const run = await cron({ BACKUP_PING_URL: url })
+    expect(pings.map(({ path }) => path)).not.toContain('/key/login')
+    expect(run.stderr).toMatch(
+      /PROBLEM ping: the monitoring service answered 302, a redirect: set BACKUP_PING_URL/,
+    )
+    expect(run.code).toBe(1)
+  })
+
+  it.each(['OK (not found)', 'OK (rate limited)'])('healthchecks.io answers 200 and %j', async (text) => {
+    says = text
+    const run = await cron({ BACKUP_PING_URL: url })
+    expect(run.stderr).toContain(
+      `PROBLEM ping: the monitoring service ignored the ping of backup-cron-env: ${text}`,
+    )
+    expect(run.code).toBe(1)
+    says = 'OK'
+    expect((await cron({ BACKUP_PING_URL: url })).code).toBe(0)
   })
 
   it('nobody answers at the address', async () => {
