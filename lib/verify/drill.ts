@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { boundMemory, chooseDecompressor, readToItsEnd } from '../capture/compressor.ts'
+import { memberPath } from '../capture/listing.ts'
 import type { Asked } from '../cli/flags.ts'
 import { print, printJson } from '../cli/output.ts'
 import { Progress } from '../cli/progress.ts'
@@ -220,15 +221,18 @@ export async function differencesFrom(context: RestoreContext, outcome: ItemOutc
     ? await compareChain(context, outcome.item, offer, place)
     : await compare(script, [place], await openOffer(context, outcome.item, offer))
   const left = outcome.left ?? []
-  const isLeftOut = (line: string) => left.some((member) => line.includes(member))
+  const isLeftOut = (line: string) => {
+    const about = memberPath(line.replace(/^tar: /, ''))
+    return left.some((member) => about.startsWith(`${member}: `))
+  }
   const lines = `${differences}\n${complaints}`
     .split('\n')
     .filter(
       (line) => line !== '' && !isOwnersOnly(line) && !isLeftOut(line) && !line.includes('Exiting with'),
     )
-  if (code === 0 || lines.length > 0 || left.length > 0) return lines
-  // Only owners differ, and only root can change them.
-  if (code === 1 && differences !== '') return []
+  if (code === 0 || lines.length > 0) return lines
+  // Only what was left out differs, or owners, which only root can change.
+  if (left.length > 0 ? [1, 2].includes(code ?? 0) : code === 1 && differences !== '') return []
   return [complaints.trim().split('\n').at(-1) || `tar ended with ${code}`]
 }
 

@@ -99,6 +99,11 @@ async function conclude(
       return
     case 'gone':
       checked({ status, bytes: 0 })
+      if (stores[store].kind === 'object')
+        tell({
+          kind: 'problem',
+          text: `${store}: ${key} was removed since it was listed, which no backup does: find out who can`,
+        })
       return
     case 'good': {
       const { bytes, sha256 } = verdict

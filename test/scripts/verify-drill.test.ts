@@ -153,7 +153,7 @@ describe('what was restored is compared with its archive', () => {
     checked() {},
   }
 
-  test.each<[string, (root: string) => void, RegExp | undefined]>([
+  test.each<[string, (root: string) => void, RegExp | undefined, string[]?]>([
     ['nothing, when nothing was changed', () => {}, undefined],
     [
       'other content',
@@ -162,7 +162,19 @@ describe('what was restored is compared with its archive', () => {
     ],
     ['another mode', (root) => chmodSync(`${root}/home/dev/notes.txt`, 0o600), /notes.txt: Mode differs/],
     ['a missing file', (root) => rmSync(`${root}/home/dev/notes.txt`), /notes.txt/],
-  ])('and shows %s', async (_, change, difference) => {
+    [
+      'what differs beside what was left out',
+      (root) => writeFileSync(`${root}/home/dev/notes.txt`, 'nOtes\n'),
+      /notes.txt: Contents differ/,
+      ['home/dev/notes', 'dev'],
+    ],
+    [
+      'nothing, when only what was left out differs',
+      (root) => rmSync(`${root}/home/dev/notes.txt`),
+      undefined,
+      ['home/dev/notes.txt'],
+    ],
+  ])('and shows %s', async (_, change, difference, left = []) => {
     const root = mkdtempSync(path.join(tmpdir(), 'drill-test-'))
     try {
       mkdirSync(root, { recursive: true })
@@ -177,7 +189,7 @@ describe('what was restored is compared with its archive', () => {
       )
       const [outcome] = (await carryOutRestore(context, steps, () => now)).items
       change(root)
-      const found = await differencesFrom(context, outcome as never)
+      const found = await differencesFrom(context, { ...outcome, left } as never)
       if (difference === undefined) expect(found).toEqual([])
       else expect(found.join('\n')).toMatch(difference)
     } finally {

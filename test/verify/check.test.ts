@@ -6,12 +6,15 @@ import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Item, items } from '../../lib/inventory.ts'
+import { readSettings } from '../../lib/settings/settings.ts'
 import { rotatingDirectoryStore } from '../../lib/stores/directory/rotating.ts'
 import { directoryStore } from '../../lib/stores/directory/store.ts'
 import { S3Failure } from '../../lib/stores/s3/failure.ts'
 import { type AppendOnlyStore, type RotatingStore, StoreError } from '../../lib/stores/store.ts'
 import { checkArchive } from '../../lib/verify/check.ts'
+import { openMemory } from '../../lib/verify/memory.ts'
 import { makeBudget } from '../../lib/verify/plan.ts'
+import { readStore, type VerifyEvent } from '../../lib/verify/read.ts'
 import { type Archive, listArchives, unlessStalled } from '../../lib/verify/survey.ts'
 
 const env = items.find(({ name }) => name === 'env') as Item
@@ -109,6 +112,46 @@ describe('a backup or a rotation meanwhile is no fault of the archive', () => {
     rmSync(at(key))
     rmSync(at(`${key}.sha256`))
     expect(await checkArchive(shelf(sfs), archive, options)).toMatchObject({ status: 'gone' })
+  })
+
+  test.each([
+    ['sfs', []],
+    [
+      'r2',
+      [
+        'r2: config/env-2026-11-24.tar.gz was removed since it was listed, which no backup does: find out who can',
+      ],
+    ],
+  ] as const)('from %s, it is gone, and where nothing is ever removed a problem', async (store, problems) => {
+    put('old')
+    const archive = { ...(await listed()), store }
+    rmSync(at(key))
+    rmSync(at(`${key}.sha256`))
+    const view = {
+      name: store,
+      failures: [],
+      shelves: [{ ...shelf(sfs), name: store }],
+      items: ['env'],
+      byItem: [[archive]],
+      listedAt: 0,
+    }
+    const memory = await openMemory(root, store, readSettings({}), () => {})
+    const events: VerifyEvent[] = []
+    await readStore(
+      { view, memory, reads: [archive], left: [], complete: true, before: undefined },
+      {
+        settings: readSettings({}),
+        clock: () => new Date(),
+        budget: makeBudget(undefined),
+        elsewhere: async () => [],
+        adopting: false,
+        tell: (event) => events.push(event),
+      },
+    )
+    expect(events.flatMap((one) => (one.kind === 'problem' ? one.text : []))).toEqual(problems)
+    expect(events).toContainEqual(
+      expect.objectContaining({ checked: expect.objectContaining({ status: 'gone' }) }),
+    )
   })
 
   test('a record whose archive rotation has just removed is waited for; one that stays is told', async () => {
