@@ -64,6 +64,9 @@ describe('what a line backs up', () => {
     ['/opt/x/tsx /opt/x/scripts/backup-cron.ts --only env >>/b.log 2>&1', [['env', 'sfs']]],
     ['npx tsx scripts/backup-mello.ts --only credentials', [['credentials', 'git']]],
     ['tsx scripts/backup-verda.ts --only models --quick', []],
+    ['tsx scripts/verify.ts --bytes 200G', [['verify', 'all']]],
+    ['tsx scripts/verify.ts --drill', []],
+    ['tsx scripts/verify.ts --only env', []],
     [
       'tsx scripts/backup-verda.ts --only models --to=r2',
       [
@@ -76,9 +79,8 @@ describe('what a line backs up', () => {
     expect(line?.covers.map(({ item, store }) => [item, store])).toEqual(covers)
   })
 
-  test.each(['tsx scripts/status.ts', 'tsx scripts/verify.ts', '/usr/bin/find /home -name backup-cron.ts'])(
-    'nothing: %s',
-    (command) => expect(readBackupLine({ schedule: '@daily', command })).toBeUndefined(),
+  test.each(['tsx scripts/status.ts', '/usr/bin/find /home -name backup-cron.ts'])('nothing: %s', (command) =>
+    expect(readBackupLine({ schedule: '@daily', command })).toBeUndefined(),
   )
 
   test.each([

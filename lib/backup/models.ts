@@ -6,6 +6,7 @@ import {
   type Model,
   type ModelListing,
   type ModelSource,
+  modelFlaws,
   readModel,
 } from '../capture/models.ts'
 import { listModelCopies, type ModelCopy, newestModelCopy } from '../copies.ts'
@@ -84,7 +85,7 @@ async function storeModels(run: ModelsRun, listing: ModelListing, shelves: Shelf
     stores: Object.fromEntries(
       shelves.map((shelf) => [shelf.target.store, outcomeOf(shelf, listing, run.now)]),
     ),
-    warnings: [...shelves.flatMap(({ warning }) => warning ?? []), ...warningsOf(listing, run.source)],
+    warnings: [...shelves.flatMap(({ warning }) => warning ?? []), ...warningsOf(run, listing)],
   }
 }
 
@@ -259,16 +260,11 @@ function recordOf({ plan, job, now }: ModelsRun, model: string, { key, bytes, sh
 
 function outcomeOf({ error, files }: Shelf, listing: ModelListing, now: Date): StoreOutcome {
   if (error !== undefined) return { status: 'failed', error }
-  const stuck = listing.unfinished.filter(({ modified }) => now.getTime() - modified.getTime() > dayMs)
   const failures = [
     ...files.flatMap((file) => file.error ?? []),
-    ...listing.broken.map(
-      (path) =>
-        `${printable(path)} is a dangling link, leads out of the models' folder, or has a name that no bucket accepts: it is not backed up`,
-    ),
+    ...modelFlaws(listing, now).failures,
+    ...listing.hanging.map(hangsText),
   ]
-  failures.push(...listing.hanging.map(hangsText))
-  failures.push(...stuck.map((model) => `${unfinishedText(model)}, and has not grown for a day`))
   const stored = files.filter(({ status }) => status === 'stored')
   return {
     status: failures.length > 0 ? 'failed' : stored.length > 0 ? 'stored' : 'unchanged',
@@ -278,17 +274,12 @@ function outcomeOf({ error, files }: Shelf, listing: ModelListing, now: Date): S
   }
 }
 
-/** A download that grew in the last day may still finish. */
-const dayMs = 86_400_000
-
-function unfinishedText({ path, why }: ModelListing['unfinished'][number]): string {
-  return `${printable(path)} is not whole yet (${printable(why)}): it is skipped until it is`
-}
-
-function warningsOf({ others, unfinished }: ModelListing, { extension, folders }: ModelSource): string[] {
+function warningsOf(run: ModelsRun, listing: ModelListing): string[] {
+  const { extension, folders } = run.source
+  const { others } = listing
   const uncovered = others.map(printable).join(', ')
   return [
-    ...unfinished.map(unfinishedText),
+    ...modelFlaws(listing, run.now).warnings,
     ...(others.length > 0
       ? [`no rule covers ${uncovered}: only ${extension} files in ${folders.join(', ')} are backed up`]
       : []),

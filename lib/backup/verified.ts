@@ -52,16 +52,7 @@ export interface Listed {
   modified?: Date
 }
 
-/** Whether exactly this archive was found broken, and not replaced or repaired since. */
-export function foundBroken(
-  verified: Pick<Verified, 'broken'> | undefined,
-  bucket: BucketName,
-  archive: Listed,
-): Broken | undefined {
-  return foundAmong(verified?.broken, bucket, archive)
-}
-
-/** The same for any of its lists. */
+/** What one of a report's lists says of exactly this archive, if it was not replaced or repaired since. */
 export function foundAmong(
   all: readonly Broken[] = [],
   bucket: BucketName,
@@ -84,12 +75,14 @@ function isSameTime(text: string, time: Date): boolean {
 
 /**
  * The newest readable report of `verify` in a store, no later than `now`. `store`: where it keeps run
- * reports; for an object store the bucket `cache`. Throws StoreError if the store cannot be read.
+ * reports; for an object store the bucket `cache`. `onUnread` gets each newer one that is unreadable. Throws
+ * StoreError if the store cannot be read.
  */
 export async function newestVerified(
   store: AppendOnlyStore,
   environment: string,
   now: Date,
+  onUnread: (key: string) => void = () => {},
 ): Promise<Verified | undefined> {
   const folder = environment === 'production' ? '' : `${environment}/`
   const keys: string[] = []
@@ -100,6 +93,7 @@ export async function newestVerified(
   for (const key of keys.sort().slice(-mostTried).reverse()) {
     const verified = readVerified((await smallText(store, key)) ?? '')
     if (verified) return verified
+    onUnread(key)
   }
   return undefined
 }
@@ -119,11 +113,11 @@ export function brokenByStore(
   return async (name) => {
     if (!known.has(name)) known.set(name, newestVerified(open(name), environment, now))
     const verified = await known.get(name)
-    return (bucket, archive) => foundBroken(verified, bucket, archive)
+    return (bucket, archive) => foundAmong(verified?.broken, bucket, archive)
   }
 }
 
-/** Reads a kept report of `verify`. Undefined if it is none; skips invalid entries. */
+/** Reads a kept report of `verify`. Undefined if it is none, or if not all that it found broken can be read. */
 export function readVerified(text: string): Verified | undefined {
   return readJson(report, text) as Verified | undefined
 }
@@ -152,8 +146,8 @@ const report = v.object({
   startedAt: timeText,
   finishedAt: timeText,
   ok: v.boolean(),
-  // Without this list it is no report: absence must not read as "nothing is broken".
-  broken: v.pipe(v.array(v.unknown()), listOf(broken)),
+  // Whole or no report: what is absent or cannot be read must not look good.
+  broken: v.array(broken),
   refused: listOf(broken),
   items: listOf(item),
 })

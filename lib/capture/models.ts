@@ -91,6 +91,30 @@ export function hangsText(path: string): string {
   return `${printable(path)} hangs: its file system does not answer, so what is there is not backed up`
 }
 
+/** What no backup can take fails it; a download that grew in the last day may still finish. */
+export function modelFlaws(
+  { broken, unfinished }: ModelListing,
+  now: Date,
+): Record<'failures' | 'warnings', string[]> {
+  const text = ({ path, why }: ModelListing['unfinished'][number]) =>
+    `${printable(path)} is not whole yet (${printable(why)}): it is skipped until it is`
+  const [stuck, growing] = [true, false].map((is) =>
+    unfinished.filter(({ modified }) => now.getTime() - modified.getTime() > dayMs === is),
+  ) as [ModelListing['unfinished'], ModelListing['unfinished']]
+  return {
+    failures: [
+      ...broken.map(
+        (path) =>
+          `${printable(path)} is a dangling link, leads out of the models' folder, or has a name that no bucket accepts: it is not backed up`,
+      ),
+      ...stuck.map((model) => `${text(model)}, and has not grown for a day`),
+    ],
+    warnings: growing.map(text),
+  }
+}
+
+const dayMs = 86_400_000
+
 /** Each file's length in bytes by its safetensors header. NaN without a header. */
 async function lengthsOf(host: Host, folder: string, models: readonly Model[]): Promise<number[]> {
   const args = [folder, ...models.map(({ path }) => path)]

@@ -2,7 +2,6 @@ import { forgetReports, saveReport } from '../backup/kept-reports.ts'
 import {
   type Broken,
   foundAmong,
-  foundBroken,
   newestVerified,
   type Verified,
   type VerifiedItem,
@@ -43,13 +42,15 @@ export async function recall(
   if (view.items.length === 0) return { view, memory, before: undefined }
   const store = openStore(view.name, 'cache', settings)
   let beforeUnread: string | undefined
-  const before = await newestVerified(store, settings.environment, now).catch((error) => {
+  const onUnread = (key: string) =>
+    warn(`${view.name}: ${key} cannot be read: what it found broken counts as unread`)
+  const before = await newestVerified(store, settings.environment, now, onUnread).catch((error) => {
     beforeUnread = messageOf(error)
     warn(`${view.name}: what was found there before cannot be read: ${beforeUnread}`)
     return undefined
   })
   for (const archive of view.byItem.flat()) {
-    const found = foundBroken(before, archive.bucket, archive)
+    const found = foundAmong(before?.broken, archive.bucket, archive)
     if (found === undefined || (memory.seen(archive)?.at ?? '') >= found.at) continue
     const { at, reason } = found
     memory.note(archive, { at, reason, status: 'broken', recorded: archive.recorded })

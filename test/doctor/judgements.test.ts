@@ -3,7 +3,7 @@ import { CaptureError } from '../../lib/capture/capture.ts'
 import { NotChecked } from '../../lib/cli/finding.ts'
 import { judgeZone } from '../../lib/doctor/checks/clock.ts'
 import { judgeFstab, judgeMount } from '../../lib/doctor/checks/mounts.ts'
-import { isAtLeast, judgeCapture } from '../../lib/doctor/checks/tools.ts'
+import { isAtLeast, judgeCapture, judgeRuntime } from '../../lib/doctor/checks/tools.ts'
 import { guessHost, mountAt } from '../../lib/doctor/machine.ts'
 import { errorFinding } from '../../lib/doctor/run.ts'
 import { HostError } from '../../lib/hosts/host.ts'
@@ -108,8 +108,8 @@ test.each([
 
 test.each([
   ['Etc/UTC', '+0000', 'yes', ['ok']],
-  ['UTC', '+0000', undefined, ['ok']],
-  ['', '+0000', undefined, ['ok']],
+  ['UTC', '+0000', undefined, ['ok', 'warning']],
+  ['', '+0000', undefined, ['ok', 'warning']],
   ['', '+0100', undefined, ['wrong']],
   ['Europe/Lisbon', '+0000', 'yes', ['wrong']],
   ['Etc/UTC', '+0000', 'no', ['ok', 'warning']],
@@ -160,6 +160,17 @@ describe('tools', () => {
     [['awk', 'od'], ['wrong others: awk, od not found']],
     [['igzip', 'pigz', 'gzip'], ['wrong compressor: is missing: nothing can be packed']],
   ])('without %j', (gone, lines) => expect(odd(...gone)).toEqual(lines))
+
+  test.each([
+    ['v20.19.1\nlibc.so.6\nlibstdc++.so.6', 'ok', 'is v20.19.1 and needs no library'],
+    ['v12.22.9\nlibc.so.6', 'wrong', 'is v12.22.9, which is too old'],
+    ['v22.1.0', 'warning', 'is v22.1.0; ldd does not say what it needs'],
+    ['v22.1.0\nlibnode.so.115\nlibc.so.6', 'wrong', 'needs libnode.so.115'],
+    ['', 'wrong', 'does not run'],
+  ])('of the runtime in the archive: %j is %s', (said, status, what) => {
+    const found = judgeRuntime('/x', said)
+    expect([found.status, found.what]).toEqual([status, expect.stringContaining(`/x/bin/node ${what}`)])
+  })
 
   test.each([
     [[], 'igzip is used'],

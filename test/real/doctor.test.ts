@@ -85,7 +85,7 @@ test('real cron and a real crontab: what is missing, then what is there, by whic
   expect(after.wrong).toEqual([])
   expect(after.named('settings machine').what).toBe('mello, because the crontab runs backup-verda')
   expect(after.named('cron daemon').what).toBe('runs')
-  expect(after.named('cron crontab').what).toBe('has 3 backup lines')
+  expect(after.named('cron crontab').what).toBe('has 4 lines of this toolkit')
 })
 
 test('real servers honour all that is relied on, with keys that cannot delete; each probe is written once', async () => {

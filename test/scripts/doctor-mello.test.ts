@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { restoringMarker } from '../../lib/inventory.ts'
@@ -178,6 +187,11 @@ describe('cron', () => {
       ],
     ],
     [
+      'none reads the archives back',
+      (own) => own.replace('verify.ts --bytes 200G', 'verify.ts --drill'),
+      ['wrong cron verify --bytes 200G: is not installed: no line reads archives back'],
+    ],
+    [
       'a flag is misspelt',
       (own) => own.replace('--only containers', '--olny containers'),
       [
@@ -193,13 +207,14 @@ describe('cron', () => {
       [
         "wrong cron node: no node in cron's PATH (FOLDER/gone/bin:/nowhere): every line fails",
         ...[
-          'backup-verda --only config,scripts',
-          'backup-verda --only containers',
-          'backup-mello --only user-data',
+          'backup-verda --only config,scripts --to r2',
+          'backup-verda --only containers --to r2',
+          'backup-mello --only user-data --to r2',
+          'verify --bytes 200G',
         ].map((title) =>
           expect.stringMatching(
             new RegExp(
-              `^wrong cron ${title} --to r2: \\(.*\\) fails: \\S+/gone/node_modules/.bin/tsx does not exist; \\S+/gone/scripts/backup-\\w+.ts does not exist$`,
+              `^wrong cron ${title}: \\(.*\\) fails: \\S+/gone/node_modules/.bin/tsx does not exist; \\S+/gone/scripts/[\\w-]+.ts does not exist$`,
             ),
           ),
         ),
@@ -208,10 +223,10 @@ describe('cron', () => {
     [
       'the log has no folder',
       (own) => own.replaceAll('/log/comfyume', '/no-log/comfyume'),
-      ['config,scripts', 'containers', 'user-data'].map((only) =>
+      ['--only config,scripts', '--only containers', '--only user-data', '--bytes 200G'].map((only) =>
         expect.stringMatching(
           new RegExp(
-            `^wrong cron backup-\\w+ --only ${only} --to r2: .* fails: FOLDER/no-log/comfyume-backup.log cannot be created$`.replace(
+            `^wrong cron [\\w-]+ ${only}.*: .* fails: FOLDER/no-log/comfyume-backup.log cannot be created$`.replace(
               'FOLDER',
               '\\S+',
             ),
@@ -337,7 +352,21 @@ describe('sources', () => {
     [
       'a model is a link to nowhere',
       () => symlinkSync('/nowhere', verda('mnt/sfs/models/loras/gone.safetensors')),
-      'wrong sources models: 2 models, 17 bytes, in /mnt/sfs/models on verda; dangling links, links out of that folder, or names that no bucket accepts: loras/gone.safetensors',
+      "wrong sources models: 2 models, 17 bytes, in /mnt/sfs/models on verda; loras/gone.safetensors is a dangling link, leads out of the models' folder, or has a name that no bucket accepts: it is not backed up",
+    ],
+    [
+      'a download of a model is stuck',
+      () => {
+        writeFileSync(verda('mnt/sfs/models/loras/new.safetensors'), 'x')
+        writeFileSync(verda('mnt/sfs/models/loras/new.safetensors.part'), 'x')
+        utimesSync(verda('mnt/sfs/models/loras/new.safetensors'), 1e9, 1e9)
+      },
+      /^wrong sources models: 2 models, .*loras\/new.safetensors is not whole yet .*has not grown for a day/,
+    ],
+    [
+      'the toolkit is not there, which every restore needs',
+      () => rmSync(verda('opt/comfyume-backup'), { recursive: true }),
+      /^wrong sources scripts: .*, but every restore needs it/,
     ],
     [
       'a model has another type',

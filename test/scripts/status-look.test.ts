@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isWrong } from '../../lib/cli/finding.ts'
@@ -88,4 +88,20 @@ test('credentials are compared with what was pushed, byte by byte', async () => 
   ])
   await backUp(workshop, 'backup-mello', { now, only: ['credentials'] })
   expect(await changed()).toEqual([])
+})
+
+test('a live model that no run can take is an alarm before the next run, and a download is told', async () => {
+  await backUp(workshop, 'backup-cron', { now, only: ['env'] })
+  symlinkSync('/nowhere', path.join(workshop.verda.root, 'mnt/sfs/models/loras/gone.safetensors'))
+  workshop.writeModel('loras/new.safetensors', 'half')
+  workshop.writeModel('loras/new.safetensors.part', 'half')
+  const { findings } = await statusIn(workshop, new Date().toISOString(), ['sfs'])
+  const told = findings.filter(({ items }) => items.includes('models'))
+  expect(told.map(({ status, what }) => [status, what])).toEqual([
+    ['wrong', expect.stringMatching(/^models on \S+: loras\/gone.safetensors is a dangling link/)],
+    [
+      'warning',
+      expect.stringMatching(/loras\/new.safetensors is not whole yet \(loras\/new.safetensors.part/),
+    ],
+  ])
 })

@@ -15,6 +15,7 @@ it('on Verda: names who else could put an archive or a program of theirs there, 
   const { verda } = clinic.workshop
   verda.put('config/x', '')
   chmodSync(verda.cache, 0o1777)
+  if (process.getuid?.() === 0) chownSync(path.join(clinic.toolkit, '.env'), 1234, 1234)
   if (process.getuid?.() === 0) chownSync(path.join(verda.cache, 'config'), 1234, 1234)
   else chmodSync(path.join(verda.cache, 'config'), 0o777)
   chmodSync(path.join(clinic.toolkit, 'bin'), 0o777)
@@ -29,7 +30,12 @@ it('on Verda: names who else could put an archive or a program of theirs there, 
   expect(code).toBe(1)
   expect(lines).toEqual([
     `wrong settings cache of tsx: ${cache} has mode 0777: others can write to it, and tsx runs its content with this user's rights`,
-    `wrong settings toolkit: ${clinic.toolkit}/bin has mode 0777: others can write to it, and cron runs it with this user's rights`,
+    ...(process.getuid?.() === 0
+      ? [
+          `wrong settings toolkit: ${clinic.toolkit}/.env belongs to user number 1234, who can write to it, and cron runs the toolkit with this user's rights`,
+        ]
+      : []),
+    `wrong settings toolkit: ${clinic.toolkit}/bin has mode 0777: others can write to it, and cron runs the toolkit with this user's rights`,
     `warning settings keys of others: ${[
       'home/dev/comfyume-v1/.env',
       'root/.aws/credentials',

@@ -78,9 +78,13 @@ export function judgeZone(zone: string, offset: string, synchronized: string | u
         'timedatectl set-timezone UTC, then systemctl restart cron',
       ),
     ]
-  if (synchronized !== 'no') return [ok(zone || 'UTC')]
+  if (synchronized === 'yes') return [ok(`${zone || 'UTC'}, and a time server sets the clock`)]
   const todo = 'timedatectl set-ntp true; see timedatectl timesync-status'
-  return [ok(zone || 'UTC'), warning('does not set this clock', todo, 'time server')]
+  const found =
+    synchronized === 'no'
+      ? 'does not set this clock'
+      : 'may or may not set this clock: timedatectl does not say'
+  return [ok(zone || 'UTC'), warning(found, todo, 'time server')]
 }
 
 function judgeDifference(aheadMs: number, whose: string): Finding {

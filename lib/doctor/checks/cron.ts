@@ -14,6 +14,7 @@ import {
 } from '../../crontab.ts'
 import { type CommandName, items } from '../../inventory.ts'
 import { groupBy, messageOf } from '../../text.ts'
+import { verifyFlags } from '../../verify/flags.ts'
 import type { Checks, Context, Findings } from '../context.ts'
 import { isAtLeast } from './tools.ts'
 
@@ -59,7 +60,7 @@ async function checkCrontab({ here, on, toolkit, settings }: Context): Promise<F
 
   const able = await Promise.all(lines.map((line) => judgeLine(line, installed, here, toolkit)))
   return [
-    ok(`has ${lines.length} backup lines`),
+    ok(`has ${lines.length} lines of this toolkit`),
     await judgeNode(installed, here, toolkit),
     ...able,
     ...judgeMissing(wanted, lines, ours, settings),
@@ -82,8 +83,9 @@ function judgeMissing(
       const used = covers.filter(({ store }) => store !== 'hetzner' || settings.hetzner !== undefined)
       const missing = used.filter((one) => !isCovered(one))
       if (missing.length === 0) return []
+      const lost = title.startsWith('verify') ? 'reads archives back' : `backs up ${coverageInWords(missing)}`
       return wrong(
-        `is not installed: no line backs up ${coverageInWords(missing)}`,
+        `is not installed: no line ${lost}`,
         `add that line of ${file} with crontab -e, or install all of it: crontab ${file}`,
         title,
       )
@@ -173,7 +175,7 @@ interface Covered {
   store: string
 }
 
-/** A line that runs a backup command of this toolkit. */
+/** A line that runs a backup or verify. */
 interface BackupLine extends CronLine, ToolkitRun {
   /** `backup-cron --only containers`: the command and its flags. */
   title: string
@@ -183,10 +185,10 @@ interface BackupLine extends CronLine, ToolkitRun {
   refused?: string
 }
 
-/** Undefined when the line is no backup by this toolkit. Pure. */
+/** Undefined when the line is no backup or verify by this toolkit. Pure. */
 export function readBackupLine(line: CronLine): BackupLine | undefined {
   const run = toolkitRun(line)
-  if (run === undefined || !isBackup(run.name)) return undefined
+  if (run === undefined || !(isBackup(run.name) || run.name === 'verify')) return undefined
   return { ...line, ...run, title: [run.name, ...run.argv].join(' '), ...coverage(line, run) }
 }
 
@@ -196,8 +198,9 @@ function coverage(line: CronLine, run: ToolkitRun): Pick<BackupLine, 'covers' | 
   if (nextTime(line.schedule, new Date()) === undefined) return refused('its time never comes')
   try {
     const idle = ['--dry-run', '--help'].find((flag) => run.argv.includes(flag))
+    if (idle !== undefined) return refused(`with ${idle} it does nothing`)
     const request = requestOf(run)
-    if (idle !== undefined || request === undefined) return refused(`with ${idle} it does nothing`)
+    if (request === undefined) return { covers: verifiedBy(run) }
     const selected = selectItems(request).filter(({ leftOut }) => leftOut === undefined)
     return {
       covers: selected.flatMap(({ item, stores }) =>
@@ -207,6 +210,12 @@ function coverage(line: CronLine, run: ToolkitRun): Pick<BackupLine, 'covers' | 
   } catch (error) {
     return refused(messageOf(error))
   }
+}
+
+/** A drill, or a run for some items, does not read the archives back. */
+function verifiedBy({ argv }: ToolkitRun): Covered[] {
+  const { drill, only } = parseFlags(argv, verifyFlags)
+  return drill || only ? [] : [{ item: 'verify', store: 'all' }]
 }
 
 /** What a run requests from a backup command. Undefined for other commands. Throws FlagError. */

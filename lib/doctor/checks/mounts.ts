@@ -68,39 +68,34 @@ export function judgeMount(mountinfo: string, { sfs }: Pick<Settings, 'sfs'>): F
   const seen = `${mount.source} at ${root}, ${mount.type}`
   if (is('ro'))
     return wrong(`${seen}, is mounted read-only`, `mount -o remount,rw ${root}; see also the kernel's log`)
-  const findings: Finding[] = []
   const isNfs = mount.type.startsWith('nfs')
-  if (isForeign(mount.source, sfs))
-    findings.push(
-      warning(
-        `${seen}, is neither SFS_PROD nor SFS_CLONE (${sharesOf(sfs).join(', ')})`,
-        "see which share that is: its path changes when it is renamed in Verda's console. Then set SFS_PROD, or mount the other",
-      ),
-    )
-  else if (!isNfs)
-    findings.push(
-      warning(
-        `${seen}, is not NFS: is that the share?`,
-        'see what is mounted (findmnt), and mount the share',
-      ),
-    )
-  if (isNfs && is('soft'))
-    findings.push(
-      warning(
-        `${seen}, is mounted soft: when its server is slow, writes fail half-way`,
-        `replace soft by hard in /etc/fstab, then umount ${root} and mount ${root}`,
-      ),
-    )
   const lacking = shownOptions(mountOptions).filter(
     (option) => !mount.options.some((own) => own === option || own.startsWith(`${option}.`)),
   )
-  if (lacking.length > 0)
-    findings.push(
-      warning(
-        `${seen}, is mounted without ${lacking.join(', ')} of SFS_MOUNT_OPTIONS`,
-        `umount ${root}, and mount it with -o ${mountOptions}; set the same in /etc/fstab`,
-      ),
-    )
+  const odd = (isSo: boolean, what: string, todo: string) => (isSo ? [warning(`${seen}, ${what}`, todo)] : [])
+  const foreign = isForeign(mount.source, sfs)
+  const findings = [
+    ...odd(
+      foreign,
+      `is neither SFS_PROD nor SFS_CLONE (${sharesOf(sfs).join(', ')})`,
+      "see which share that is: its path changes when it is renamed in Verda's console. Then set SFS_PROD, or mount the other",
+    ),
+    ...odd(
+      !isNfs && !foreign,
+      'is not NFS: is that the share?',
+      'see what is mounted (findmnt), and mount the share',
+    ),
+    ...odd(
+      isNfs && is('soft'),
+      'is mounted soft: when its server is slow, writes fail half-way',
+      `replace soft by hard in /etc/fstab, then umount ${root} and mount ${root}`,
+    ),
+    ...odd(
+      lacking.length > 0,
+      `is mounted without ${lacking.join(', ')} of SFS_MOUNT_OPTIONS`,
+      `umount ${root}, and mount it with -o ${mountOptions}; set the same in /etc/fstab`,
+    ),
+  ]
   if (findings.length > 0) return findings
   return ok(`${seen}, ${isNfs && is('hard') ? 'rw, hard' : 'rw'}`)
 }

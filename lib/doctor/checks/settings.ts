@@ -54,13 +54,13 @@ async function checkToolkit({ toolkit }: Context): Promise<Finding[]> {
         'cache of tsx',
       ),
     )
-  for (const inner of ['', 'bin', 'bin/node', 'lib', 'scripts', 'node_modules', 'crontab']) {
+  for (const inner of ['', '.env', 'bin', 'bin/node', 'lib', 'scripts', 'node_modules', 'crontab']) {
     const file = path.join(toolkit, inner)
     const why = await unsafePermissions(file)
     if (why === undefined) continue
     findings.push(
       wrong(
-        `${file} ${why}, and cron runs it with this user's rights`,
+        `${file} ${why}, and cron runs the toolkit with this user's rights`,
         `run: chown -R ${userInfo().username} ${toolkit} && chmod -R go-w ${toolkit}`,
         'toolkit',
       ),
@@ -125,7 +125,7 @@ async function checkPlace({ on, here, environment, file, settings }: Context): P
         'SFS_REQUIRE_MOUNT',
       ),
     )
-  return findings.length > 0 ? findings : [ok(`${on} has what it should have, and nothing else`)]
+  return findings.length > 0 ? findings : [ok('none lacks or is for drills; no keys where they usually are')]
 }
 
 /** Keys of others on Verda: as powerful as ours, and in its backups. Prints only names. */

@@ -3,11 +3,11 @@ import { type Job, modelSource } from '../../backup/plan.ts'
 import type { Survey } from '../../capture/capture.ts'
 import { filesCapture } from '../../capture/files.ts'
 import { imageCapture } from '../../capture/image.ts'
-import { hangsText, listModels } from '../../capture/models.ts'
+import { hangsText, listModels, modelFlaws } from '../../capture/models.ts'
 import { restoreUnderWay, showMarker } from '../../capture/restoring.ts'
 import { ok, warning, wrong } from '../../cli/finding.ts'
 import type { Host } from '../../hosts/host.ts'
-import { type HostName, restoringMarker, type Source } from '../../inventory.ts'
+import { type HostName, items, restoringMarker, type Source } from '../../inventory.ts'
 import { bytesInWords, firstOf } from '../../text.ts'
 import type { Check, Checks, Context, Findings } from '../context.ts'
 
@@ -26,7 +26,7 @@ function restoredCheck(name: HostName): Check {
       const host = await context.host(name)
       const marker = below(host, restoringMarker)
       const { is } = await restoreUnderWay(host)
-      if (is === 'no') return ok('no restore is running')
+      if (is === 'no') return ok('no unfinished restore is marked there')
       if (is === 'unseen')
         return wrong('this user cannot see whether it is half restored', `on ${name} run: ${showMarker}`)
       return wrong(
@@ -60,7 +60,11 @@ async function checkItem(context: Context, { item, host: name, capture }: Job): 
   const host = await context.host(name)
   switch (capture.kind) {
     case 'files':
-      return checkFiles(host, capture.sources)
+      return checkFiles(
+        host,
+        capture.sources,
+        items.some(({ name, essential }) => name === item && essential),
+      )
     case 'repository':
       // Its files are read one by one, so each must be a valid source.
       return (await Promise.all(capture.sources.map((source) => checkFiles(host, [source])))).flat()
@@ -70,12 +74,14 @@ async function checkItem(context: Context, { item, host: name, capture }: Job): 
         `on ${name}`,
       )
     case 'models':
-      return checkModels(host, modelSource(name, capture, settings))
+      return checkModels(host, modelSource(name, capture, settings), settings.now ?? new Date())
   }
 }
 
-async function checkFiles(host: Host, sources: readonly Source[]): Promise<Findings> {
+async function checkFiles(host: Host, sources: readonly Source[], essential = false): Promise<Findings> {
   const survey = await filesCapture(host, sources).survey()
+  if (survey.state === 'absent' && essential)
+    return wrong(`${survey.reason}, but every restore needs it`, 'install it: docs/setup.md, "Verda"')
   if (survey.state === 'absent') return ok(survey.reason)
   const named = `${sources.map(sourceName).join(', ')} on ${host.name}`
   const unreadable = whatIsUnreadable(survey.warnings)
@@ -97,8 +103,10 @@ function surveyed(survey: Survey, named: string): Findings {
   )
 }
 
-async function checkModels(host: Host, source: ReturnType<typeof modelSource>): Promise<Findings> {
-  const { models, broken, others, hanging } = await listModels(host, source)
+async function checkModels(host: Host, source: ReturnType<typeof modelSource>, now: Date): Promise<Findings> {
+  const listing = await listModels(host, source)
+  const { models, others, hanging } = listing
+  const { failures, warnings } = modelFlaws(listing, now)
   const bytes = models.reduce((sum, model) => sum + model.bytes, 0)
   const said = `${models.length} models, ${bytesInWords(bytes)}, in ${source.path} on ${host.name}`
   if (hanging.length > 0)
@@ -106,11 +114,10 @@ async function checkModels(host: Host, source: ReturnType<typeof modelSource>): 
       `${said}; ${firstOf(hanging.map(hangsText))}`,
       'check that its server is up, or unmount it (umount -l)',
     )
-  if (broken.length > 0)
-    return wrong(
-      `${said}; dangling links, links out of that folder, or names that no bucket accepts: ${firstOf(broken)}`,
-      'repair or remove them: they are not backed up',
-    )
+  if (failures.length > 0)
+    return wrong(`${said}; ${firstOf(failures)}`, 'repair or remove them: they are not backed up')
+  if (warnings.length > 0)
+    return warning(`${said}; ${firstOf(warnings)}`, 'wait until they are whole: the next backup stores them')
   if (others.length > 0)
     return warning(
       `${said}; no rule covers ${firstOf(others)}`,

@@ -160,7 +160,7 @@ async function checkRange({ objectStores }: Context, name: ObjectStoreName): Pro
     throw new NotChecked('there is no object to read', `fix "stores ${name} multipart" first`)
   })
   const { store } = await objectStores.bucket(name, 'cache')
-  if (await probeRange(store)) return ok('an object can be read from any byte on')
+  if (await probeRange(store)) return ok('a read from the middle of an object gives its end')
   return wrong(
     'the server does not send the part of an object that is asked for (Range)',
     'large archives cannot be verified or restored from it: ask the provider, or choose another',

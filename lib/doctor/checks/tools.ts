@@ -168,21 +168,34 @@ async function checkRuntime({ host, settings }: Context): Promise<Findings> {
   const verda = await host('verda')
   const folder = path.join(verda.root, settings.toolkitDir)
   const { stdout, exitCodes } = await verda.run(runtimeScript, [folder], { timeout: 20 })
-  const [version = '', ...libraries] = stdout.toString().trim().split('\n')
-  const anew = `get Node from nodejs.org or NodeSource, then: install -D <that node> ${folder}/bin/node`
   if (exitCodes.includes(exitNoToolkit))
     return warning(
       `there is no toolkit in ${folder}: a restore would have to start with git and npm`,
       'see docs/setup.md, "Verda"',
     )
   if (exitCodes.includes(exitNoRuntime))
-    return wrong(`${folder}/bin/node is missing: the toolkit's archive would not run on a new instance`, anew)
+    return wrong(
+      `${folder}/bin/node is missing: the toolkit's archive would not run on a new instance`,
+      anew(folder),
+    )
   if (exitCodes.includes(exitNotItself))
-    return wrong(`${folder}/bin/node is not a program but a script or a link`, anew)
-  if (!/^v\d+\.\d+/.test(version)) return wrong(`${folder}/bin/node does not run`, anew)
+    return wrong(`${folder}/bin/node is not a program but a script or a link`, anew(folder))
+  return judgeRuntime(folder, stdout.toString())
+}
+
+const anew = (folder: string) =>
+  `get Node from nodejs.org or NodeSource, then: install -D <that node> ${folder}/bin/node`
+
+/** `said`: the runtime's version, then the libraries that it links to. Pure. */
+export function judgeRuntime(folder: string, said: string): Finding {
+  const [version = '', ...libraries] = said.trim().split('\n')
+  const wants = (found: string) => wrong(`${folder}/bin/node ${found}`, anew(folder))
+  if (!/^v\d+\.\d+/.test(version)) return wants('does not run')
+  if (!isAtLeast(version.slice(1), leastNode)) return wants(`is ${version}, which is too old`)
   const others = libraries.filter((library) => library !== '' && !bare.test(library))
-  if (others.length > 0)
-    return wrong(`${folder}/bin/node needs ${others.join(', ')}, which a bare instance does not have`, anew)
+  if (others.length > 0) return wants(`needs ${others.join(', ')}, which a bare instance does not have`)
+  if (libraries.length === 0)
+    return warning(`${folder}/bin/node is ${version}; ldd does not say what it needs`, anew(folder))
   return ok(`${folder}/bin/node is ${version} and needs no library that a bare instance lacks`)
 }
 

@@ -3,7 +3,7 @@ import { lstat, open, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { lengthByHeader } from '../../acceptance.ts'
 import { captureOf, folderOf } from '../../backup/plan.ts'
-import { foundBroken, newestVerified } from '../../backup/verified.ts'
+import { foundAmong, newestVerified } from '../../backup/verified.ts'
 import {
   listModelCopies,
   type ModelCopy,
@@ -188,7 +188,7 @@ export async function modelsWanted({
           name,
           store: source.store('models'),
           folder: folderOf(item, environment),
-          isBroken: (copy) => foundBroken(verified, 'models', copy) !== undefined,
+          isBroken: (copy) => foundAmong(verified?.broken, 'models', copy) !== undefined,
         })
       }
   }

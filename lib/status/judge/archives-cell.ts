@@ -1,6 +1,7 @@
 import { warningText, whyNoSuccessor } from '../../acceptance.ts'
-import { type Broken, foundAmong, foundBroken, type Verified } from '../../backup/verified.ts'
+import { type Broken, foundAmong, type Verified } from '../../backup/verified.ts'
 import { type Copy, isWithin, type KnownCopy, knownCopy, timeOfAdopted } from '../../copies.ts'
+import { stores } from '../../inventory.ts'
 import { stampTime } from '../../naming.ts'
 import { selectCopies } from '../../retention.ts'
 import { someOf } from '../../text.ts'
@@ -8,7 +9,7 @@ import type { SeenFile, SeenShelf } from '../look/seen.ts'
 import { byDay, type Cell, clockToleranceMs, emptyCell, verifiedOf } from './cell.ts'
 import { chainOn } from './contents.ts'
 import { type Expected, graceHours, prefixOf } from './expected.ts'
-import type { Runs, Success } from './runs.ts'
+import { earliest, latest, type Runs, type Success } from './runs.ts'
 
 /** What is wrong with single copies. */
 export interface Flaws {
@@ -29,6 +30,8 @@ export interface Flaws {
   future: Copy[]
   /** The record's time is outside the period in the name. */
   strange: KnownCopy[]
+  /** The store took it before the time that it claims. */
+  early: Copy[]
   /** A run reported it as stored, but it is missing. */
   gone?: { key: string; time: Date }
 }
@@ -39,7 +42,7 @@ export function cellOf(
   shelf: SeenShelf,
   copies: readonly Copy[],
   runs: Runs,
-  verified?: Verified,
+  { verified, drill }: { verified?: Verified; drill: boolean },
 ): { cell: Cell; flaws: Flaws } {
   const { item, store, bucket, hours, keep } = expected
   const now = shelf.at
@@ -59,16 +62,22 @@ export function cellOf(
     underWay: [],
     future: [],
     strange: [],
+    early: [],
   }
   const good: KnownCopy[] = []
   const links = new Map<Copy, number>()
-  const isBroken = (copy: Copy) => foundBroken(verified, bucket, copy) !== undefined
+  const isBroken = (copy: Copy) => foundAmong(verified?.broken, bucket, copy) !== undefined
   const times = new Map<Copy, Date>()
+  const isObject = stores[store].kind === 'object'
+  /** A folder's archives may be links to older ones. In a drill, names and files have times of different clocks. */
+  const takenAt = ({ key, recordKey }: Copy) =>
+    drill ? undefined : files.get(isObject ? key : (recordKey ?? ''))?.modified
+  const madeAt = (copy: KnownCopy) => earliest(copy.time, takenAt(copy))
   for (const copy of copies) {
     const text = copy.recordKey === undefined ? undefined : shelf.texts[copy.recordKey]
     const known = text === undefined ? undefined : knownCopy(copy, text)
     times.set(copy, known?.time ?? stampTime(copy.stamp))
-    const found = foundBroken(verified, bucket, copy)
+    const found = foundAmong(verified?.broken, bucket, copy)
     if (found) {
       flaws.rotten.push({ copy, found })
       continue
@@ -78,8 +87,13 @@ export function cellOf(
       flaws[isYoung(files.get(copy.key), now) ? 'underWay' : 'noRecord'].push(copy)
     else if (text !== undefined && !known) flaws.unreadable.push(copy)
     else if (known && !known.good) flaws.broken.push(known)
-    if (stampTime(copy.stamp) > limit || (known && known.time > limit)) flaws.future.push(copy)
-    else if (known?.good) {
+    const claimed = known?.time ?? (isObject ? stampTime(copy.stamp) : undefined)
+    const taken = takenAt(copy)
+    const isFuture = stampTime(copy.stamp) > limit || (known && known.time > limit)
+    if (isFuture) flaws.future.push(copy)
+    else if (claimed && taken && claimed.getTime() - taken.getTime() > clockToleranceMs)
+      flaws.early.push(copy)
+    if (!isFuture && known?.good) {
       const chain = chainOn(shelf, known, copies, isBroken)
       if (chain?.lost !== undefined) {
         flaws.cutOff.push({ copy: known, lost: chain.lost })
@@ -90,7 +104,7 @@ export function cellOf(
       if (!isWithin(copy.stamp, known.time)) flaws.strange.push(known)
     }
   }
-  const newest = newestOf(good)
+  const newest = newestOf(good, madeAt)
   for (const copy of flaws.noRecord.splice(0)) {
     const time = timeOfAdopted(copy.stamp, copy.modified as Date, now)
     // Copies from the future are reported as such.
@@ -109,7 +123,7 @@ export function cellOf(
   if (run?.key !== undefined && !files.has(run.key) && isListed(run.key) && run.ended <= now)
     flaws.gone = { key: run.key, time: run.time }
   const proven = newest && run && !isRotten(run) && stands(run, good, copies, shelf) ? run.time : undefined
-  const freshAt = latest(newest?.time, proven)
+  const freshAt = latest(newest && madeAt(newest), proven)
   const rotten = flaws.rotten.map(({ copy }) => copy)
   const bad = new Set(
     [
@@ -125,7 +139,7 @@ export function cellOf(
     ...emptyCell(item, store, 'fresh', now),
     newest: newest && {
       key: newest.key,
-      time: newest.time,
+      time: madeAt(newest),
       bytes: newest.bytes as number,
       sha256: newest.record.sha256,
     },
@@ -150,9 +164,12 @@ export function cellOf(
   return { cell, flaws }
 }
 
-function newestOf(copies: readonly KnownCopy[]): KnownCopy | undefined {
+function newestOf(
+  copies: readonly KnownCopy[],
+  timeOf = ({ time }: KnownCopy) => time,
+): KnownCopy | undefined {
   return copies.reduce<KnownCopy | undefined>(
-    (best, one) => (best && best.time >= one.time ? best : one),
+    (best, one) => (best && timeOf(best) >= timeOf(one) ? best : one),
     undefined,
   )
 }
@@ -182,10 +199,6 @@ function stands(
   const copy = copies.find((one) => one.key === key)
   const wasRead = copy?.recordKey !== undefined && copy.recordKey in texts
   return copy?.recordKey !== undefined && !wasRead && copy.bytes === bytes
-}
-
-function latest(...times: (Date | undefined)[]): Date | undefined {
-  return times.reduce((best, time) => (best && (!time || best >= time) ? best : time), undefined)
 }
 
 function isYoung(file: SeenFile | undefined, now: Date): boolean {

@@ -23,7 +23,13 @@ import { type Movable, movableOf } from './movable.ts'
 import { notesOf } from './notes.ts'
 import { type Assessed, cellFindings } from './of-cells.ts'
 import { goneFindings, runFindings, warningFindings } from './of-runs.ts'
-import { liveModelFindings, shelfFindings, unreachableFindings } from './of-stores.ts'
+import {
+  type LastVerify,
+  liveModelFindings,
+  lostFindings,
+  shelfFindings,
+  unreachableFindings,
+} from './of-stores.ts'
 import { type Asset, recoveryOf } from './recovery.ts'
 import { type Runs, runsOf, type UnreadReport } from './runs.ts'
 import { type CronRun, type NextRun, nextRuns } from './schedule.ts'
@@ -85,13 +91,15 @@ export function assess(seen: Seen, cron: readonly CronRun[] = []): Assessment {
         text,
         from: store,
         place,
-        modified: modified.get(key),
+        // In a drill, reports and files have times of different clocks.
+        modified: seen.drill ? undefined : modified.get(key),
       }))
     })
     .filter(({ key }) => key.endsWith('.json'))
   const runs = runsOf(told, unreadOf(contents))
   const runDays = runDaysOf(contents)
-  const verified = verifiedByStore(contents)
+  const verifies = contents.flatMap(lastVerify)
+  const verified = new Map(verifies.flatMap(({ store, read }) => (read ? [[store, read] as const] : [])))
   const assessed = expected.map((one) => assessOne(one, contents, runs, seen, verified.get(one.store)))
   const credentials = assessCredentials(seen, runs)
   const cells = [...assessed.map(({ cell }) => cell), ...credentials.map(({ cell }) => cell)]
@@ -112,7 +120,8 @@ export function assess(seen: Seen, cron: readonly CronRun[] = []): Assessment {
     ...goneFindings(assessed, runs),
     ...warningFindings(assessed, runs),
     ...runFindings(runs, [...expected.filter(({ store }) => isWanted.has(store)), ...inRepository], limit),
-    ...contents.flatMap((one) => shelfFindings(one, seen.drill)),
+    ...contents.flatMap(shelfFindings),
+    ...verifies.flatMap(lostFindings),
     ...roomFindings(room, cells),
   ]
   const isQuiet = (finding: StatusFinding) => seen.verdaOff?.answers === false && needsVerda(finding, seen)
@@ -149,17 +158,16 @@ export function assess(seen: Seen, cron: readonly CronRun[] = []): Assessment {
   }
 }
 
-/** `verify`'s latest result for each store, from that store only. */
-function verifiedByStore(contents: readonly Contents[]): Map<StoreName, Verified> {
-  const found = contents.flatMap(({ shelf, verified }): [StoreName, Verified][] => {
-    const limit = new Date(shelf.at.getTime() + clockToleranceMs)
-    const read = verified
-      .filter(({ time }) => time <= limit)
-      .flatMap(({ key }) => readVerified(shelf.texts[key] ?? '') ?? [])
-      .find(({ store }) => store === shelf.store)
-    return read ? [[shelf.store, read]] : []
-  })
-  return new Map(found)
+/** `verify`'s latest readable result in each store, from that store only, and the newer unreadable ones. */
+function lastVerify({ shelf, verified }: Contents): LastVerify[] {
+  const limit = new Date(shelf.at.getTime() + clockToleranceMs)
+  const keys = verified.filter(({ time }) => time <= limit).map(({ key }) => key)
+  const reads = keys.map((key) => readVerified(shelf.texts[key] ?? ''))
+  const at = reads.findIndex((read) => read?.store === shelf.store)
+  const unread = at < 0 ? keys : keys.slice(0, at)
+  return keys.length === 0
+    ? []
+    : [{ store: shelf.store, title: shelf.title, items: [], read: reads[at], unread }]
 }
 
 /** The reports in each store that were not read. */
@@ -178,12 +186,13 @@ function assessOne(
   seen: Seen,
   verified: Verified | undefined,
 ): Assessed {
+  const known = { verified, drill: seen.drill }
   for (const { shelf, archives, models } of contents) {
     const archive = archives.find((one) => one.expected === expected)
-    if (archive) return { expected, ...cellOf(expected, shelf, archive.copies, runs, verified) }
+    if (archive) return { expected, ...cellOf(expected, shelf, archive.copies, runs, known) }
     const model = models.find((one) => one.expected === expected)
     if (model) {
-      const { cell, flaws } = modelsCell(expected, shelf, model.files, runs, seen.models, verified)
+      const { cell, flaws } = modelsCell(expected, shelf, model.files, runs, seen.models, known)
       return { expected, cell, modelFlaws: flaws }
     }
   }
@@ -192,7 +201,7 @@ function assessOne(
 
 /** While Verda is off, its copies age and checks of it fail; only turning it on would help. */
 function needsVerda({ trouble, store, items: names }: StatusFinding, seen: Seen): boolean {
-  if (trouble === 'unreachable') return store === 'sfs'
+  if (trouble === 'unreachable' || (trouble === 'missing' && names.includes('models'))) return store === 'sfs'
   if (trouble === 'failed run' && names.length === 0) return false
   if (trouble !== 'overdue' && trouble !== 'failed run') return false
   const hostOf = (name: string) => items.find((item) => item.name === name)?.host
@@ -220,11 +229,11 @@ function commandStates({ reports }: Runs, limit: Date): CommandState[] {
   return names.map((command) => {
     const own = reports.filter((report) => report.command === command && report.startedAt <= limit)
     const [last] = own
-    const lastOk = own.find(({ ok }) => ok)?.startedAt
-    const lastSafe = own.find(({ safeToShutDown }) => safeToShutDown)?.startedAt
+    const lastOk = own.find(({ ok }) => ok)?.at
+    const lastSafe = own.find(({ safeToShutDown }) => safeToShutDown)?.at
     return {
       command,
-      last: last && { time: last.startedAt, ok: last.ok },
+      last: last && { time: last.at, ok: last.ok },
       lastOk,
       lastSafe,
     }

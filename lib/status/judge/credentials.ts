@@ -3,7 +3,7 @@ import { minuteOf } from '../../text.ts'
 import type { Seen } from '../look/seen.ts'
 import { byDay, type Cell, emptyCell } from './cell.ts'
 import type { StatusFinding } from './finding.ts'
-import type { Runs } from './runs.ts'
+import { latest, type Runs } from './runs.ts'
 
 /** An item whose only store is a private git repository. */
 export interface CredentialsCell {
@@ -25,7 +25,7 @@ export function assessCredentials(seen: Seen, runs: Runs): CredentialsCell[] {
       const { repository, now } = seen
       const run = runs.lastSuccess(item.name, 'git', now)
       const proven = repository?.problem === undefined ? run?.time : undefined
-      const freshAt = later(repository?.time, repository?.time || !repository ? proven : undefined)
+      const freshAt = latest(repository?.time, repository?.time || !repository ? proven : undefined)
       const keepsReports = seen.shelves.some(({ store, state }) => store === 'r2' && state === 'seen')
       // What was pushed was not compared with what is there now.
       const isUnknown = repository?.problem !== undefined || repository?.uncompared !== undefined
@@ -84,8 +84,4 @@ function findingsOf(
       todo: 'On Mello: set CREDENTIALS_REPO to the private repository, and run: comfyume-backup backup-mello --only credentials',
     },
   ]
-}
-
-function later(a: Date | undefined, b: Date | undefined): Date | undefined {
-  return a && b ? (a > b ? a : b) : (a ?? b)
 }

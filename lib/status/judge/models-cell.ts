@@ -1,4 +1,4 @@
-import { foundBroken, type Verified } from '../../backup/verified.ts'
+import { foundAmong, type Verified } from '../../backup/verified.ts'
 import { modelFlaw } from '../../copies.ts'
 import { readRecord } from '../../record.ts'
 import { unequalSizes } from '../../text.ts'
@@ -6,7 +6,7 @@ import type { SeenModels, SeenShelf } from '../look/seen.ts'
 import { byDay, type Cell, clockToleranceMs, emptyCell, foundInWords, verifiedOf } from './cell.ts'
 import type { ModelCopy } from './contents.ts'
 import type { Expected } from './expected.ts'
-import type { Runs } from './runs.ts'
+import { earliest, type Runs } from './runs.ts'
 
 /** What is wrong with single models on a shelf. */
 export interface ModelFlaws {
@@ -25,7 +25,7 @@ export function modelsCell(
   files: readonly ModelCopy[],
   runs: Runs,
   live: SeenModels | undefined,
-  verified?: Verified,
+  { verified, drill }: { verified?: Verified; drill: boolean },
 ): { cell: Cell; flaws: ModelFlaws } {
   const flaws: ModelFlaws = { lacking: [], broken: [], noArchive: [], noRecord: [] }
   const modified = new Map(shelf.files.map((file) => [file.key, file.modified]))
@@ -43,8 +43,9 @@ export function modelsCell(
     }
     const taken = modified.get(key) ?? shelf.at
     const time = record?.time ?? taken
+    const made = drill ? time : earliest(time, taken)
     const model = record?.original ?? path
-    const found = foundBroken(verified, bucket, { key, bytes, modified: taken })
+    const found = foundAmong(verified?.broken, bucket, { key, bytes, modified: taken })
     const why = found
       ? foundInWords(found)
       : text === undefined
@@ -57,7 +58,7 @@ export function modelsCell(
     if (recordKey === undefined) flaws.noRecord.push(key)
     all.push({ time, bytes })
     if (!((there.get(model)?.time ?? 0) > time)) there.set(model, { time, taken, bytes })
-    if (!newest || time > newest.time) newest = { key, time, bytes }
+    if (!newest || made > newest.time) newest = { key, time: made, bytes }
   }
   const run = runs.lastSuccess(item.name, store, new Date(shelf.at.getTime() + clockToleranceMs))
   const living = new Map(

@@ -1,4 +1,4 @@
-import { foundBroken, type Verified } from '../../backup/verified.ts'
+import { foundAmong, type Verified } from '../../backup/verified.ts'
 import { type Copy, type KnownCopy, knownCopy } from '../../copies.ts'
 import type { StoreName } from '../../inventory.ts'
 import type { Contents } from './contents.ts'
@@ -91,7 +91,7 @@ function goodCopies(
   verified: ReadonlyMap<StoreName, Verified>,
 ): KnownCopy[] {
   return copies.flatMap((copy) => {
-    if (foundBroken(verified.get(store), bucket, copy)) return []
+    if (foundAmong(verified.get(store)?.broken, bucket, copy)) return []
     const text = copy.recordKey === undefined ? undefined : shelf.texts[copy.recordKey]
     const known = text === undefined ? undefined : knownCopy(copy, text)
     return known?.good && known.time <= shelf.at ? [known] : []

@@ -89,6 +89,8 @@ const overdue = row({
 
 type OfCopies = Together & Flaws
 
+const checkClocks = 'Check that timedatectl says "System clock synchronized: yes" on Verda and Mello'
+
 /** Findings about single copies. */
 const ofCopies = [
   row({
@@ -167,7 +169,15 @@ const ofCopies = [
     alarm: (_, on) => mayBeMended(on),
     what: ({ key, time }, { title }) =>
       `the record of ${key} on ${title} is from ${minuteOf(time)}, which is not the time in its name`,
-    todo: 'A clock was wrong, or someone renamed it: rotation skips it. Check that timedatectl says "System clock synchronized: yes" on Verda and Mello',
+    todo: `A clock was wrong, or someone renamed it: rotation skips it. ${checkClocks}`,
+  }),
+  row({
+    trouble: 'clock',
+    when: ({ early }: OfCopies) => any(early),
+    alarm: false,
+    what: (copies, { title }) =>
+      `${title} took ${someOf(keysOf(copies), 3)} before the time that ${copies.length === 1 ? 'it claims' : 'they claim'}: the writer's clock was ahead, so the earlier time counts`,
+    todo: checkClocks,
   }),
 ]
 

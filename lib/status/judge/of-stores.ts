@@ -1,5 +1,5 @@
+import type { Verified } from '../../backup/verified.ts'
 import { type StoreName, stores } from '../../inventory.ts'
-import { stampTime } from '../../naming.ts'
 import { bytesInWords, groupBy, minuteOf, someOf, spanInWords } from '../../text.ts'
 import type { SeenModels, SeenShelf } from '../look/seen.ts'
 import { clockToleranceMs } from './cell.ts'
@@ -35,29 +35,57 @@ function adviceFor(store: StoreName, answers: boolean): string {
 
 /** A restore takes the live models first. */
 export function liveModelFindings(models: SeenModels | undefined): StatusFinding[] {
-  if (models?.problem === undefined) return []
-  return [
-    {
-      trouble: 'unreachable',
-      status: 'wrong',
-      store: 'sfs',
-      items: ['models'],
-      what: `the models on ${models.where} are unreachable: ${models.problem}`,
-      todo: 'Check that the share is mounted on Verda and that MODELS_DIR is right',
-    },
-  ]
+  return models ? read(ofLiveModels, { ...models, store: 'sfs' as const, items: ['models'] }) : []
 }
 
+type OfLiveModels = SeenModels & { store: 'sfs'; items: string[] }
+
+const ofLiveModels = [
+  row({
+    trouble: 'unreachable',
+    when: ({ problem }: OfLiveModels) => (problem === undefined ? [] : [problem]),
+    what: (problem, { where }) => `the models on ${where} are unreachable: ${problem}`,
+    todo: 'Check that the share is mounted on Verda and that MODELS_DIR is right',
+  }),
+  row({
+    trouble: 'missing',
+    when: ({ failures = [] }: OfLiveModels) => failures,
+    what: (failure, { where }) => `models on ${where}: ${failure}`,
+    todo: 'Put the whole file there, or remove what is left of it',
+  }),
+  row({
+    trouble: 'warning',
+    when: ({ warnings = [] }: OfLiveModels) => warnings,
+    alarm: false,
+    what: (warning, { where }) => `models on ${where}: ${warning}`,
+    todo: 'Wait until the download is done; the next backup-verda stores it',
+  }),
+]
+
 /** Files on a shelf that are no backups, and a wrong clock on its machine. */
-export function shelfFindings(contents: Contents, drill: boolean): StatusFinding[] {
-  const { shelf, unexpected, archives } = contents
-  return [
-    ...read(ofShelf, { ...shelf, items: [], unexpected }),
-    ...(drill
-      ? []
-      : archives.flatMap((one) => tooEarly({ ...shelf, ...one, items: [one.expected.item.name] }))),
-  ]
+export function shelfFindings({ shelf, unexpected }: Contents): StatusFinding[] {
+  return read(ofShelf, { ...shelf, items: [], unexpected })
 }
+
+/** What `verify` knows of a store. */
+export interface LastVerify {
+  store: StoreName
+  title: string
+  items: string[]
+  read?: Verified
+  /** The keys of newer reports that are unreadable. */
+  unread: string[]
+}
+
+/** What cannot be read must not look good. */
+export const lostFindings = row({
+  trouble: 'broken',
+  when: ({ unread }: LastVerify) => any(unread),
+  what: (keys, { title }) =>
+    `${someOf(keys, 3)} on ${title} cannot be read: what verify found broken there is unknown`,
+  todo: (_, { store }) =>
+    `On ${store === 'sfs' ? 'Verda' : 'Mello'} run: comfyume-backup verify --store ${store}. It reads what is unknown and writes a new report`,
+})
 
 type OfShelf = SeenShelf & { items: string[]; unexpected: Contents['unexpected'] }
 
@@ -91,20 +119,3 @@ const ofShelf = [
     todo: 'Find out which of the two is wrong, and set it: timedatectl set-ntp true',
   }),
 ]
-
-/** Object stores use their own clock; in a folder any program may have set a file's time. */
-const tooEarly = row({
-  trouble: 'clock',
-  when: ({ store, at, copies }: SeenShelf & Contents['archives'][number] & { items: string[] }) => {
-    if (stores[store].kind !== 'object') return []
-    const early = copies.filter(({ stamp, modified }) => {
-      const made = stampTime(stamp)
-      return modified && made.getTime() - modified.getTime() > clockToleranceMs && made <= at
-    })
-    return any(early.map(({ key }) => key))
-  },
-  alarm: false,
-  what: (keys, { title }) =>
-    `${title} took ${someOf(keys, 3)} before the time in the name: the clock of the machine that wrote was ahead`,
-  todo: 'Check that timedatectl says "System clock synchronized: yes" on Verda and Mello',
-})

@@ -3,7 +3,7 @@ import { listOf, orNone, readJson, time } from '../../files/json.ts'
 import { type StoreName, stores } from '../../inventory.ts'
 
 export interface Success {
-  /** When the run started: what it stored or found unchanged is from then. */
+  /** When the run started, or earlier by the store's clock: what it stored or found unchanged is from then. */
   time: Date
   ended: Date
   key?: string
@@ -15,6 +15,10 @@ export interface UnreadReport {
   command: string
   store: StoreName
   time: Date
+}
+
+export function latest(a: Date | undefined, b: Date | undefined): Date | undefined {
+  return a && (!b || a >= b) ? a : b
 }
 
 /** What the run reports tell, from all stores. */
@@ -62,17 +66,21 @@ export function runsOf(told: Iterable<Told>, unread: readonly UnreadReport[] = [
   const fromShare = new Set<StoredReport>()
   for (const { text, from, ...kept } of told) {
     const one = readReport(text)
-    const read = one && { ...one, ...kept }
+    const read = one && { ...one, ...kept, at: earliest(one.startedAt, kept.modified) }
     const report = read && stores[from].rotates ? ofItsOwn(read, from) : read
-    if (report && stores[from].rotates) fromShare.add(report)
-    if (report) byStart.set(`${report.command} ${report.startedAt.toISOString()}`, report)
+    if (report === undefined) continue
+    if (stores[from].rotates) fromShare.add(report)
+    const run = `${report.command} ${report.startedAt.toISOString()}`
+    // Every store's clock counts: the writer's may have been ahead, and with it that of its own disk.
+    report.at = earliest(report.at, byStart.get(run)?.at)
+    byStart.set(run, report)
   }
   const newestUnread = new Map<string, Date>()
   for (const { command, store, time } of unread) {
     const key = `${command} ${store}`
     if (time > (newestUnread.get(key) ?? never)) newestUnread.set(key, time)
   }
-  const reports = [...byStart.values()].sort((a, b) => b.startedAt.getTime() - a.startedAt.getTime())
+  const reports = [...byStart.values()].sort((a, b) => b.at.getTime() - a.at.getTime())
 
   function* outcomes(item: string, store: string, limit: Date) {
     for (const report of reports) {
@@ -99,7 +107,7 @@ export function runsOf(told: Iterable<Told>, unread: readonly UnreadReport[] = [
     lastSuccess(item, store, limit) {
       for (const { report, outcome } of outcomes(item, store, limit)) {
         if (outcome.status !== 'stored' && outcome.status !== 'unchanged') continue
-        const { startedAt: time, finishedAt: ended } = report
+        const { at: time, finishedAt: ended } = report
         return { time, ended, key: outcome.key, bytes: outcome.bytes }
       }
       return undefined
@@ -110,7 +118,7 @@ export function runsOf(told: Iterable<Told>, unread: readonly UnreadReport[] = [
           one.incomplete === undefined || outcome.status === 'failed'
             ? outcome
             : { status: 'failed', error: one.incomplete }
-        if (report.startedAt < (newestUnread.get(`${report.command} ${store}`) ?? never)) return undefined
+        if (report.at < (newestUnread.get(`${report.command} ${store}`) ?? never)) return undefined
         return { report, status, error }
       }
       return undefined
@@ -120,6 +128,11 @@ export function runsOf(told: Iterable<Told>, unread: readonly UnreadReport[] = [
 }
 
 const never = new Date(0)
+
+/** A clock that was ahead makes nothing look newer than its store knows it to be. */
+export function earliest(time: Date, other: Date | undefined): Date {
+  return other && other < time ? other : time
+}
 
 /**
  * What a report on the share may prove: only backup-cron's work on the share itself. Anyone who controls
@@ -186,5 +199,10 @@ const storedReport = v.pipe(
     problems: texts,
     safeToShutDown: orNone(v.boolean()),
   }),
-  v.transform((report) => ({ ...report, finishedAt: report.finishedAt ?? report.startedAt })),
+  v.transform((report) => ({
+    ...report,
+    /** When it started, no later than when any store took the report. */
+    at: report.startedAt,
+    finishedAt: report.finishedAt ?? report.startedAt,
+  })),
 )

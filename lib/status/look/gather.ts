@@ -1,7 +1,7 @@
 import { type Job, makePlan, modelSource } from '../../backup/plan.ts'
 import { selectItems } from '../../backup/select.ts'
 import { readVerified } from '../../backup/verified.ts'
-import { hangsText, listModels } from '../../capture/models.ts'
+import { hangsText, listModels, modelFlaws } from '../../capture/models.ts'
 import { within } from '../../hosts/process.ts'
 import { type BucketName, type CaptureKind, items, stores } from '../../inventory.ts'
 import { archiveOfRecord } from '../../naming.ts'
@@ -96,8 +96,10 @@ async function lookAtModels(
   try {
     const listing = listModels(vantage.verda, modelSource(job.host, capture, settings))
     const hangs = () => new Error(`${capture.path} did not answer within a minute: the share hangs`)
-    const { models, hanging } = await within(60, listing, hangs)
-    return { where, files: models, ...(hanging.length > 0 && { problem: hanging.map(hangsText).join('; ') }) }
+    const found = await within(60, listing, hangs)
+    const { models, hanging } = found
+    const problem = hanging.length > 0 ? hanging.map(hangsText).join('; ') : undefined
+    return { where, files: models, ...modelFlaws(found, now), ...(problem && { problem }) }
   } catch (error) {
     return { where, files: [], problem: messageOf(error) }
   }

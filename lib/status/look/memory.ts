@@ -50,5 +50,7 @@ const models = v.object({
   where: v.string(),
   files: v.array(v.object({ path: v.string(), bytes: size })),
   problem: v.optional(v.string()),
+  failures: v.optional(v.array(v.string())),
+  warnings: v.optional(v.array(v.string())),
 })
 const written = v.object({ verdaOff: orNone(time), sfs: orNone(shelf), models: orNone(models) })

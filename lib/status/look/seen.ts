@@ -63,6 +63,9 @@ export interface SeenModels {
   where: string
   files: { path: string; bytes: number }[]
   problem?: string
+  /** Those that no backup can take, and those that may still be downloading: what is wrong with each. */
+  failures?: string[]
+  warnings?: string[]
 }
 
 export interface SeenRepository {

@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { recordName } from '../../../lib/naming.ts'
+import { recordName, runReportName } from '../../../lib/naming.ts'
 import { assess } from '../../../lib/status/judge/assess.ts'
+import type { Cell } from '../../../lib/status/judge/cell.ts'
 import type { Trouble } from '../../../lib/status/judge/finding.ts'
+import type { SeenFile } from '../../../lib/status/look/seen.ts'
 import {
   day,
   healthyWorld,
@@ -294,6 +296,41 @@ describe('each kind of trouble is found, and nothing else claimed', () => {
     expect(claimsOf(world)).toEqual({ claims: [claim('clock', place)], ok: true })
     world.seen.drill = true
     expect(claimsOf(world)).toEqual({ claims: [], ok: true })
+  })
+
+  test('a run of a writer whose clock was ahead is as old as the store knows it to be, in any store', () => {
+    const world = healthyWorld({ ...plain, minutesAgo: 20 * 60 })
+    const before = claimsOf(world).claims.filter((one) => one.startsWith('overdue r2'))
+    expect(before).not.toEqual([])
+    const claimed = new Date(plain.now.getTime() - 60_000)
+    world.putReport(runReport('backup-verda', claimed, world.places))
+    const key = runReportName('backup-verda', claimed)
+    // The clock of Mello's own disk was ahead too.
+    for (const { store, files } of world.seen.shelves)
+      for (const file of files)
+        if (file.key === key && store === 'r2') file.modified = new Date(plain.now.getTime() - 20 * hour)
+    expect(claimsOf(world).claims.filter((one) => one.startsWith('overdue r2'))).toEqual(before)
+  })
+
+  test('so is a copy, by the time that its record came', () => {
+    const world = healthyWorld({ ...plain, minutesAgo: 12 * 60 })
+    const place = world.places.find(
+      ({ expected }) => expected.store === 'sfs' && expected.item.name === 'env',
+    ) as Place
+    const cell = () =>
+      assess(world.seen).cells.find(({ item, store }) => item === 'env' && store === 'sfs') as Cell
+    expect(cell()).toMatchObject({ state: 'overdue' })
+    const key = putCopy(place, new Date(plain.now.getTime() - 60_000))
+    const record = place.shelf.files.find((file) => file.key === recordName(key)) as SeenFile
+    record.modified = new Date(plain.now.getTime() - 11 * hour)
+    expect(cell()).toMatchObject({ state: 'overdue', freshAt: record.modified, newest: { key } })
+    const [finding] = assess(world.seen).findings.filter(({ trouble }) => trouble === 'clock')
+    expect(finding).toMatchObject({ status: 'warning', items: ['env'], store: 'sfs' })
+    expect(finding?.what).toMatch(
+      /took config\/env-\S+ before the time that it claims: the writer's clock was/,
+    )
+    world.seen.drill = true
+    expect(cell()).toMatchObject({ state: 'fresh' })
   })
 
   test('a store that cannot be reached, as one finding, with nothing said of what lies there', () => {

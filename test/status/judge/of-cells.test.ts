@@ -48,6 +48,7 @@ function assessed(
         underWay: [],
         future: [],
         strange: [],
+        early: [],
         ...flaws,
       },
     }),

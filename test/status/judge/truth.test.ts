@@ -274,3 +274,44 @@ test('credentials that were pushed once, and are skipped since, are an alarm', (
     },
   ])
 })
+
+test('a report of verify that names something broken, and cannot be read whole, makes nothing good', () => {
+  const world = build()
+  const { shelf } = place(world, 'r2', 'env')
+  const at = '2026-11-24T05:00:00.000Z'
+  const key = 'runs/verify-2026-11-24-05-00-00.json'
+  const about = { command: 'verify', environment: 'production', store: 'r2', startedAt: at, finishedAt: at }
+  const put = (broken: unknown) => {
+    shelf.texts[key] = JSON.stringify({ ...about, ok: false, broken, items: [] })
+  }
+  shelf.files.push({ key, bytes: 1, modified: new Date(at) })
+  put([])
+  expect(findings(world, 'broken')).toEqual([])
+  put([{ bucket: 'cache', item: 'env', key: 'config/env-2026-11-23.tar.gz', at, reason: 7 }])
+  expect(findings(world, 'broken')).toMatchObject([{ status: 'wrong', store: 'r2' }])
+  expect(findings(world, 'broken')[0]?.what).toMatch(
+    /runs\/verify-\S+ on r2 bucket cache cannot be read: what verify/,
+  )
+  // The next good report ends it.
+  const next = 'runs/verify-2026-11-24-06-00-00.json'
+  shelf.files.push({ key: next, bytes: 1, modified: new Date(at) })
+  shelf.texts[next] = JSON.stringify({ ...about, ok: true, broken: [], items: [] })
+  expect(findings(world, 'broken')).toEqual([])
+})
+
+test('live models that no backup takes are an alarm between two runs too, unless Verda is off', () => {
+  const world = build()
+  Object.assign(world.seen.models as object, {
+    failures: ['loras/gone.safetensors is a dangling link'],
+    warnings: ['loras/new.safetensors is not whole yet'],
+  })
+  const about = ({ seen }: World) => {
+    const { findings, quiet } = assess(seen)
+    return [findings, quiet].map((all) => all.map(({ status, what }) => `${status} ${what}`))
+  }
+  const alarm = 'wrong models on PROD_SFS: loras/gone.safetensors is a dangling link'
+  const warning = 'warning models on PROD_SFS: loras/new.safetensors is not whole yet'
+  expect(about(world)).toEqual([[alarm, warning], []])
+  world.seen.verdaOff = { since: now, answers: false }
+  expect(about(world)).toEqual([[warning], [alarm]])
+})
