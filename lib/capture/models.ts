@@ -240,8 +240,10 @@ list() {
   for one in "\${mounts[@]}"; do printf 'hangs %s/%s\\0' "$named" "\${one#./}"; done
   [[ \${#trees[@]} -gt 0 ]] || return 0
   mapfile -d '' -t entries < <(find "\${trees[@]}" -type f -name "*$extension" -printf 'model %s %T@ %C@ %i %p\\0' \\
-    -o -type f -printf 'other %p\\0' -o -type l -printf 'link %p\\0')
-  wait "$!" || exit 1
+    -o -type f -printf 'other %p\\0' -o -type l -printf 'link %p\\0' && printf 'end\\0')
+  # Not wait "$!": bash 5.2 sometimes waits for ever for a child that has ended.
+  [[ \${#entries[@]} -gt 0 && \${entries[-1]} == end ]] || exit 1
+  unset 'entries[-1]'
   for entry in "\${entries[@]}"; do
     case $entry in
       model\\ *) entry=\${entry#model } && printf 'model %s %s/%s\\0' "\${entry%% ./*}" "$named" "\${entry#* ./}" ;;
