@@ -49,7 +49,7 @@ export async function buildVerda(root: string): Promise<void> {
   await put('/home/dev/bin/start', '#!/bin/bash\nexec docker compose up\n', 0o4755)
   await put('/home/dev/.zsh_history', 'ls\n', 0o600)
   await put('/root/.ssh/authorized_keys', 'ssh-ed25519 AAAA someone\n', 0o600)
-  await put('/root/notes.txt', 'Nobody wrote this down elsewhere.\n')
+  await put('/root/notes.txt', 'This is written down nowhere else.\n')
   await put('/opt/comfyume-backup/package.json', '{ "name": "comfyume-backup" }\n')
   await put('/opt/comfyume-backup/.env', 'ENVIRONMENT=production\n', 0o600)
   await put('/opt/comfyume-backup/bin/node', randomBytes(100_000), 0o755)

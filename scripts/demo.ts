@@ -6,8 +6,7 @@ export default await main(
   {
     command: 'demo',
     summary: 'a small Verda is backed up for weeks, lost, and brought back, all in a scratch folder',
-    description:
-      'Needs no service and no settings, reads none of yours, and touches nothing outside its folder, which is in TMPDIR.',
+    description: 'Needs no service and no settings. It only touches its own folder, which is in TMPDIR.',
     flags: {
       weeks: number('N', 'how many weeks go by, 1 to 52; 4 by default', { least: 1, most: 52 }),
       keep: flag('keep the folder in which it all happens, and say where it is'),

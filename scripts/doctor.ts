@@ -31,7 +31,7 @@ They are written once and read from then on. Nothing is ever deleted.`,
     exits: {
       0: 'nothing is wrong; there may be warnings',
       1: 'something is wrong or could not be checked',
-      2: 'wrong flags, or wrong settings; what does not depend on those was checked all the same',
+      2: 'wrong flags, or wrong settings; everything else was still checked',
     },
   },
   async (asked, { toolkit }) => {

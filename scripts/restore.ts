@@ -42,7 +42,7 @@ images come with --with-models, --with-containers, or --full.`,
       'what would be done': 'comfyume-backup restore --full --dry-run',
       'everything, on a new instance': 'comfyume-backup restore --full',
       'one item as it was yesterday': 'comfyume-backup restore --only env --at 2026-11-23',
-      'a file as it was yesterday, beside the one of today':
+      'a file as it was yesterday, without touching the one of today':
         'comfyume-backup restore --only home-dev --path home/dev/notes.txt --at 2026-11-23 --to /tmp/old',
       "users' files from R2": 'comfyume-backup restore --only user-data --from r2',
       'a drill, which touches nothing of the machine': 'comfyume-backup restore --yes --root /tmp/drill',

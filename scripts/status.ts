@@ -16,7 +16,7 @@ It looks at every store that this machine can reach, and writes nothing there: S
 object stores with their keys.
 
 First comes what is missing, overdue, broken or unreachable, each with what to do. Then come every item in every store with its age, the
-runs, the room that is left, and what R2 costs. What did not change is not written again, so an old archive may still be fresh: then the
+runs, the space that is left, and what R2 costs. What did not change is not written again, so an old archive may still be fresh: then the
 report of a run says so. What cron makes is overdue after twice the time between two runs. What only a person starts has no due time.`,
     flags: {
       list: oneOf(
@@ -47,7 +47,7 @@ report of a run says so. What cron makes is overdue after twice the time between
       'on Verda, from where Mello cannot be seen': 'comfyume-backup status --stores sfs',
       'as a page': 'comfyume-backup status --html status.html',
       'what is on R2': 'comfyume-backup status --list r2',
-      'where a lost file lies, and how to bring it back':
+      'which copies hold a lost file, and how to bring it back':
         "comfyume-backup status --find 'notes.txt' --only home-dev",
       'the images on Mello': 'comfyume-backup status --list mello --only containers',
       'on Mello, after Verda was shut down': 'comfyume-backup status --verda-off',

@@ -19,7 +19,7 @@ store that you name must be there. The newest copy of each item comes first, the
 run after another goes through everything. What it read is remembered below $XDG_STATE_HOME, /var/lib (root) or ~/.local/state.
 
 --drill restores the newest copy of everything but the models to a scratch folder, by the steps of a real restore, and compares it with
-its archive file by file: content, mode, owner, time and links. It needs that much room in TMPDIR.
+its archive file by file: content, mode, owner, time and links. It needs that much space in TMPDIR.
 
 The last line says OK or FAILED. A broken archive is named, with what to do; restore skips it.`,
     flags: verifyFlags,

@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { globbySync } from 'globby'
 import { expect, test } from 'vitest'
 import {
   bytesInWords,
@@ -76,4 +79,53 @@ test('groups are in the order of their first members', () => {
     ['b', ['b1', 'b2']],
     ['a', ['a1']],
   ])
+})
+
+/** Phrases that were taken out of code, messages and documents, and what to write instead. */
+const notEnglish: readonly [RegExp, instead: string][] = [
+  [/\b(?:begins?|starts?|made?|builds?) anew\b/i, 'starts over, again, new'],
+  [/\bas often as need be\b/i, 'as often as you like'],
+  [/\bnobody\b(?! = | ?\])/i, 'no one, or say what is not done'],
+  [/\b(?:whoever|somebody|anybody)\b/i, 'anyone who, someone, or name who'],
+  [/\blies? (?:there|here|in|on|below|beside|next|at)\b/i, 'is in'],
+  [/\b[a-z]+ beside (?:the|it|its|a|them|each|other|others|another|package)\b/i, 'next to, compared with'],
+  [/\bmend(?:s|ed|ing)?\b(?!\()(?!: )/i, 'fix'],
+  [/\bpassed over\b/i, 'skipped'],
+  [/\bis told as\b/i, 'is reported as'],
+  [/\bin the place of\b/i, 'instead of'],
+  [/\b(?:was|were) not begun\b/i, 'was not started, cancelled'],
+  [/\bneeds? a person\b|\bto be known\b/i, 'action needed, notes'],
+  [/\b(?:can|could) be had (?:back|again)\b/i, 'can be downloaded again, can be restored'],
+  [/\bgoes by (?:the|it)\b/i, 'uses'],
+  [/\bno room\b|\broom (?:is|that is) left\b|\bmake room\b/i, 'not enough space, free space'],
+  [/\basks (?:about )?\$/i, 'costs about $'],
+  [/\bcould not be looked at\b|\bshown is how\b/i, 'unreachable; showing its state as of'],
+  [/\bbroken off\b/i, 'interrupted'],
+  [/\bsay nothing of\b|\bas the log has it\b|\bas the facts have it\b/i, 'do not mention, the log says'],
+  [/\bwith no worth\b|\bof no worth\b|\bof worth\b/i, 'without data, that matters'],
+  [/\bis so and who looked\b|\bwhat is the matter\b/i, 'what must be true, what is wrong'],
+  [/\ball the same\b/i, 'still, anyway'],
+  [/\bfitting (?:record|time|name)\b/i, 'matching'],
+  [/\bthe (?:tension|way of one)\b/i, 'context, how a backup runs'],
+  [/\bit is told\b|\bare told\b|\bis told\b/i, 'is reported'],
+]
+
+const project = path.resolve(import.meta.dirname, '..')
+const ours = [
+  '{lib,scripts,demo}/**/*.ts',
+  'scripts/comfyume-backup',
+  'crontab/*',
+  'docs/**/*.md',
+  '*.md',
+  '.env.example',
+]
+const written = globbySync(ours, { cwd: project, dot: true })
+
+test.each(notEnglish)('nowhere %s; better: %s', (phrase) => {
+  const found = written.flatMap((file) =>
+    readFileSync(path.join(project, file), 'utf8')
+      .split('\n')
+      .flatMap((line, index) => (phrase.test(line) ? `${file}:${index + 1}: ${line.trim()}` : [])),
+  )
+  expect(found).toEqual([])
 })

@@ -8,7 +8,7 @@ import type { Job, Plan, Target } from './plan.ts'
 import type { FileOutcome, ItemOutcome, Report, StoreOutcome } from './report.ts'
 import type { brokenByStore } from './verified.ts'
 
-/** What a run needs besides its plan. */
+/** What a run needs in addition to its plan. */
 export interface RunContext {
   settings: Settings
   locks: Pick<Locks, 'busy'>

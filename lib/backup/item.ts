@@ -460,7 +460,7 @@ export async function placeFor(
     const there = copies.find((copy) => copy.key === key)
     if (!there) return { key, over: false }
     if (!mayReplace) continue
-    // Without a record it may be anybody's, or half-written; from the future it is newer than ours.
+    // Without a record it may be someone else's, or half-written; from the future it is newer than ours.
     const known = await readCopy(store, there)
     if (known && known.time <= now) return { key, over: true }
   }

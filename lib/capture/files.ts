@@ -269,7 +269,7 @@ function checkBegun(named: string, host: Host, exitCodes: readonly number[]): vo
   if (exitCodes.includes(exitNoRoot)) throw new CaptureError(`there is no ${host.root} on ${host.name}`)
   if (exitCodes.includes(exitNoFolder))
     throw new CaptureError(
-      `${named} on ${host.name}: no scratch folder can be made in /dev/shm, and none in /tmp. Make room there`,
+      `${named} on ${host.name}: no scratch folder can be made in /dev/shm, and none in /tmp. Free some space there`,
     )
   if (exitCodes.includes(exitSwapped))
     throw new CaptureError(
@@ -570,7 +570,7 @@ pack() (
       [[ \${#mounts[@]} -eq 0 ]] || printf '%s\\0' "\${mounts[@]}"
       look \\( ${isDevice} -o ${isUnreadable} -fprintf /dev/fd/5 'left unreadable %p\\0' \\) -print0 -prune 5> >(${tellPaths})
     )
-    # All else is told to tar as left out, so that it goes into folders as ever. What such a file of patterns cannot name is packed once more.
+    # Everything else is excluded, so that tar still enters folders. What a file of patterns cannot name is packed again.
     [[ -z \${chosen-} ]] ||
       look -print0 | sort -z | comm -z23 - "$chosen" | sed -z '/\\n/d; /[[:space:]]$/d' | tr '\\0' '\\n' >>"$views/left"
     stage_databases "$above"

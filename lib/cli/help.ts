@@ -53,7 +53,7 @@ export function helpText(manual: Manual, table: readonly Setting[]): string {
     ...(settings.length > 0
       ? [
           section(
-            'Settings (from the environment, or .env beside package.json; .env.example has them all)',
+            'Settings (from the environment, or .env next to package.json; .env.example has them all)',
             columns(settings.map(({ name, says }) => [name, says] as const)),
           ),
         ]

@@ -66,7 +66,7 @@ export class SettingsError extends Mistake {
   override readonly explainedByHelp = false
   constructor(readonly problems: readonly SettingProblem[]) {
     super(
-      `wrong settings (environment, or .env beside package.json):\n${problems.map(({ setting, why }) => `  ${setting} ${why}`).join('\n')}`,
+      `wrong settings (environment, or .env next to package.json):\n${problems.map(({ setting, why }) => `  ${setting} ${why}`).join('\n')}`,
     )
   }
 }

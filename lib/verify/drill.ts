@@ -57,7 +57,7 @@ export interface DrillRequest {
 
 /**
  * Restores the newest copy of everything into a scratch folder, with the steps of a real restore, and
- * compares the result with the archives. Removes the folder afterwards. Needs room for all of it.
+ * compares the result with the archives. Removes the folder afterwards. Needs space for all of it.
  */
 async function drill(
   settings: Settings,

@@ -39,7 +39,7 @@ Examples
   as cron does:
     tsx scripts/backup-cron.ts
 
-Settings (from the environment, or .env beside package.json; .env.example has them all)
+Settings (from the environment, or .env next to package.json; .env.example has them all)
   SFS_ROOT  the share
 
 Exit codes

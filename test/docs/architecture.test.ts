@@ -21,11 +21,6 @@ test.each(pages)('%s names only files and folders that exist, and its links lead
   expect(wanted.filter((name) => !existsSync(path.join(project, name)))).toEqual([])
 })
 
-test.each(pages)('%s has no line above 120 characters outside of tables', (page) => {
-  const lines = textOf(page).split('\n')
-  expect(lines.filter((line) => line.length > 120 && !line.startsWith('|'))).toEqual([])
-})
-
 describe('docs/architecture.md', () => {
   test('names every folder of lib', () => {
     const folders = globbySync('lib/**', { cwd: project, onlyDirectories: true }).map((name) => `${name}/`)

@@ -8,7 +8,6 @@ import { envExample, reference, settings } from './reference.ts'
 /** What the pages say is what the code says; their commands are run by commands.test.ts. */
 
 const project = path.resolve(import.meta.dirname, '../..')
-const pages = ['README.md', ...['restore', 'setup', 'operations'].map((name) => `docs/${name}.md`)]
 const textOf = (page: string) => readFileSync(path.join(project, page), 'utf8')
 
 describe('what is made from the code', () => {
@@ -30,9 +29,9 @@ describe('what is made from the code', () => {
 })
 
 describe('the pages', () => {
-  const all = ['README.md', ...readdirSync(path.join(project, 'docs')).map((name) => `docs/${name}`)].filter(
-    (page) => page.endsWith('.md'),
-  )
+  const top = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md']
+  const below = readdirSync(path.join(project, 'docs'), { recursive: true, encoding: 'utf8' })
+  const all = [...top, ...below.map((name) => `docs/${name}`)].filter((page) => page.endsWith('.md'))
 
   test.each(all)('%s speaks of files that are there, and links lead somewhere', (page) => {
     const spoken = [...textOf(page).matchAll(/`((?:lib|crontab|scripts|test|demo|\.ci)\/[^\s`*<>]+)`/g)]
@@ -51,7 +50,7 @@ describe('the pages', () => {
 
   test('README.md has at most 150 lines, and no page a line that is too long outside of tables and commands', () => {
     expect(textOf('README.md').split('\n').length).toBeLessThanOrEqual(151)
-    for (const page of pages) {
+    for (const page of all) {
       const lines = textOf(page)
         .replaceAll(/^ *```.*?^ *```$/gms, '')
         .split('\n')

@@ -14,13 +14,13 @@ export function reference(): string {
     '`--only` takes items, or the groups `config` (with the homes), `containers`, `models`, `user-data` and `credentials`. A\nname that is both means the group: `item:user-data` is that item alone. What goes to R2 also goes to Hetzner, once that\nis set up. The homes leave out caches, `node_modules` and what other items hold.',
     '## Names and rotation on SFS',
     sfsTable(),
-    'A run replaces the file of its own day. Other environments than production have all of it below `<environment>/`. The\nkeep rules mean what `restic forget --keep-daily`, `--keep-weekly` and `--keep-monthly` mean. One copy can satisfy several\nrules, so 1 daily and 1 monthly is one copy: the newest.',
+    'A run replaces the file of its own day. Environments other than production write all of it below `<environment>/`.\nThe keep rules mean what `restic forget --keep-daily`, `--keep-weekly` and `--keep-monthly` mean. One copy can satisfy\nseveral rules, so 1 daily and 1 monthly is one copy: the newest.',
     '## Names on Mello and in object storage',
     storesTable(),
     '`home-dev`, `root-home`, `user-data` and `user-outputs` are whole here at least once a week, and in between hold only\nwhat changed. A `.list.gz` next to each archive names all that the item held\n([decision 13](decisions/0013-chains-of-increments.md)).',
-    'On Mello the same names are below `MELLO_BACKUPS`. Nothing is removed on either: the last column says which copies the\nrule would select. Reports of runs are in `runs/` of the cache bucket, of the folder on Mello and of the SFS cache, which\nkeeps them for 90 days.',
+    'On Mello the same names are below `MELLO_BACKUPS`. Nothing is removed on either: the last column says which copies the\nrule would select. Reports of runs are in `runs/`: in the cache bucket, in the folder on Mello, and for 90 days in the\nSFS cache.',
     '## Settings',
-    'They come from the environment, or from `.env` beside `package.json`. The environment wins. Every wrong one is named at\nonce, before anything starts.',
+    'They come from the environment, or from `.env` next to `package.json`. The environment wins. All wrong ones are reported\nat once, before anything starts.',
     rows(
       ['setting', 'default', 'what it says'],
       settings().map(({ name, value, says }) => [
@@ -30,7 +30,7 @@ export function reference(): string {
       ]),
     ),
     '## Exit codes',
-    'These are those of the backup commands. `--help` shows those of the others.',
+    'For the backup commands. `--help` shows those of the others. After Ctrl-C a command ends by that signal.',
     rows(['code', 'meaning'], Object.entries(backupManual('backup-cron').exits)),
   ].join('\n\n')}\n`
 }

@@ -176,7 +176,7 @@ test('a screen reader is told what the eye sees: the calendar in words, the chec
     'Growth of the object storage',
     'Runs',
     'Disaster recovery',
-    'Room',
+    'Space',
   ])
   await page.close()
 })

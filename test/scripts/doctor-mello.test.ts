@@ -139,7 +139,7 @@ describe('clock', () => {
     clinic.zone('Europe/London')
     expect(await found({}, 'clock')).toEqual({
       code: 1,
-      lines: ['wrong clock time zone: is Europe/London: cron goes by it, and every schedule here is in UTC'],
+      lines: ['wrong clock time zone: is Europe/London: cron uses it, and every schedule here is in UTC'],
     })
   })
 

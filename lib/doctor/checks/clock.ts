@@ -74,7 +74,7 @@ export function judgeZone(zone: string, offset: string, synchronized: string | u
   if (!isUtc)
     return [
       wrong(
-        `is ${zone || offset}: cron goes by it, and every schedule here is in UTC`,
+        `is ${zone || offset}: cron uses it, and every schedule here is in UTC`,
         'timedatectl set-timezone UTC, then systemctl restart cron',
       ),
     ]

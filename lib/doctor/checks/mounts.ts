@@ -142,7 +142,7 @@ const wholeRunBytes = 27e9
 /** With less, even the configuration's archives may not fit. */
 const leastBytes = 2e9
 
-/** Whether a folder has room for what comes next. `how` completes the text: `can be written to and has`. */
+/** Whether a folder has space for what comes next. `how` completes the text: `can be written to and has`. */
 export function judgeRoom(folder: string, how: string, freeBytes: number): Finding {
   const found = `${folder} ${how} ${bytesInWords(freeBytes)} free`
   const todo = `free space or enlarge the disk: du -xh --max-depth=2 ${folder} | sort -h | tail`

@@ -129,7 +129,7 @@ export function foldersAbove(only: string): string[] {
 /** For a file that fits only in part, tar reports how much it wrote. */
 const outOfRoom = /^tar: .*: (?:.*No space left on device|.*Disk quota exceeded|Wrote only \d+ of \d+ bytes)$/
 
-/** Whether a failure was a lack of room, by its code or by tar's message. */
+/** Whether a failure was a lack of space, by its code or by tar's message. */
 export function isOutOfRoom(error: unknown): boolean {
   if (error instanceof RunFailed) return error.stderr.split('\n').some((line) => outOfRoom.test(line))
   return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')

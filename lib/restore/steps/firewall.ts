@@ -129,7 +129,7 @@ async function restartJails(): Promise<string | undefined> {
 function noJail(why: string): string {
   const todo = /log file/i.test(why)
     ? 'Make the log that the jail reads, or switch the jail off in /etc/fail2ban/jail.local'
-    : 'Mend /etc/fail2ban'
+    : 'Fix /etc/fail2ban'
   return `fail2ban runs no jail: ${why}. ${todo}, then run this again`
 }
 

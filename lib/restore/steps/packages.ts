@@ -95,8 +95,8 @@ export async function composeCommand(): Promise<string | undefined> {
 export async function install(lacking: readonly Lacking[]): Promise<string[]> {
   const names: string[] = []
   for (const any of lacking) names.push(...(await firstOffered(any)))
-  const lean = names.filter((name) => !withRecommended.includes(name))
-  const whole = names.filter((name) => withRecommended.includes(name))
+  const lean = names.filter((name) => !withRecomrepaired.includes(name))
+  const whole = names.filter((name) => withRecomrepaired.includes(name))
   if (lean.length > 0) await aptGet('install', '--no-install-recommends', ...lean)
   if (whole.length > 0) await aptGet('install', ...whole)
   return names
@@ -113,7 +113,7 @@ async function isOffered(name: string): Promise<boolean> {
 }
 
 /** Fail2ban needs packages that it only recommends, to read the journal and to ban. */
-const withRecommended = ['fail2ban']
+const withRecomrepaired = ['fail2ban']
 
 /** Ubuntu has no tailscale package: add Tailscale's own repository, as its page for Ubuntu says. */
 async function installTailscale(): Promise<string[]> {
@@ -133,12 +133,12 @@ async function installTailscale(): Promise<string[]> {
  */
 export async function aptGet(...args: string[]): Promise<void> {
   const end = Date.now() + 600_000
-  for (let mended = false; ; ) {
+  for (let repaired = false; ; ) {
     const { exitCode, stdout, stderr } = await sh`${asRoot()} apt-get -qq -y ${options} ${args}`
     if (exitCode === 0) return
     const said = (stderr.trim() || stdout.trim()).split('\n').slice(-3).join(' ')
-    if (!mended && said.includes('dpkg --configure -a')) {
-      mended = true
+    if (!repaired && said.includes('dpkg --configure -a')) {
+      repaired = true
       await sh`${asRoot()} dpkg --force-confdef --force-confold --configure -a`
     } else if (/could not get lock|unable to (?:lock|acquire)/i.test(said) && Date.now() < end) {
       await sleep(2000)

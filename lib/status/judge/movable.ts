@@ -4,7 +4,7 @@ import type { StoreName } from '../../inventory.ts'
 import type { Contents } from './contents.ts'
 import type { Expected } from './expected.ts'
 
-/** A copy on Mello whose exact bytes were read back from R2: it may be moved away to make room. */
+/** A copy on Mello whose exact bytes were read back from R2: it may be moved away to free space. */
 export interface Movable {
   item: string
   key: string

@@ -20,7 +20,7 @@ export function statusText(state: Assessment, quiet = false): string {
     section('Newest backup in each store', details(state)),
     section('Runs', runs(state)),
     section('Disaster recovery', recovery(state)),
-    section('Room', room(state)),
+    section('Space', room(state)),
     section('Object storage', growth(state)),
     verdict(state),
   ]

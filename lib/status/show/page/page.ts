@@ -36,7 +36,7 @@ export function statusPage(state: Assessment): string {
 <nav aria-label="Parts of this page"><ul>
 <li><a href="#findings">What to do</a></li><li><a href="#checklist">Checklist</a></li><li><a href="#coverage">Coverage</a></li>
 <li><a href="#calendar">Calendar</a></li>${growth && html`<li><a href="#growth">Growth</a></li>`}
-<li><a href="#runs">Runs</a></li><li><a href="#recovery">Disaster recovery</a></li><li><a href="#room">Room</a></li></ul></nav>
+<li><a href="#runs">Runs</a></li><li><a href="#recovery">Disaster recovery</a></li><li><a href="#space">Space</a></li></ul></nav>
 </header>
 <main>
 <section id="findings" aria-labelledby="findings-title">

@@ -48,8 +48,8 @@ ${
 /** Free space where it is limited, and what could be moved away. */
 export function roomSection({ room, movable }: Assessment): Html {
   const bytes = movable.reduce((sum, one) => sum + one.bytes, 0)
-  return html`<section id="room" aria-labelledby="room-title"><h2 id="room-title">Room</h2>
-${room.length === 0 && html`<p>No store with limited room could be checked.</p>`}
+  return html`<section id="space" aria-labelledby="space-title"><h2 id="space-title">Space</h2>
+${room.length === 0 && html`<p>No store with limited space could be checked.</p>`}
 <div class="columns">${room.map(
     ({ title, freeBytes, totalBytes, bytesPerDay, daysUntilFull }) => html`<div><h3>${title}</h3>
 <div class="bar" aria-hidden="true"><span style="width:${percent(totalBytes - freeBytes, totalBytes)}%"></span></div>
