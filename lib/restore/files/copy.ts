@@ -8,6 +8,7 @@ import { type Link, listName } from '../../chain.ts'
 import { type BucketName, type Item, items, type RestoreSource, type Source } from '../../inventory.ts'
 import type { ArchiveRecord } from '../../record.ts'
 import type { Offer } from '../../restore-order.ts'
+import { pool } from '../../stores/pool.ts'
 import { severalConnections } from '../../stores/store.ts'
 import { bytesInWords, messageOf, printable, someOf } from '../../text.ts'
 import { type RestoreContext, sourceNamed } from '../context.ts'
@@ -183,7 +184,6 @@ async function layChain(
   if (known !== undefined) throw new BadArchive(`it builds on ${known.archive}: ${bad.get(known.sha256)}`)
   const last = links.at(-1) as Link
   const state = await stateOf(context, item, placesOf(context, item, offer, last))
-  const next = `${tree}.next`
   const unfit: Unpacked['unfit'] = []
   let bytes = 0
 
@@ -208,12 +208,31 @@ async function layChain(
     throw new BadArchive(link === last ? reason : `it builds on ${link.archive}: ${reason}`)
   }
 
-  for (const link of links) {
-    const isFirst = link === links[0]
-    await unpackLink(link, isFirst ? tree : next)
-    if (!isFirst) await layOver(latin1(next), latin1(tree), state)
+  const folderOf = (index: number) => (index === 0 ? tree : `${tree}.${index}`)
+  async function lay(link: Link, index: number, before: Promise<void>): Promise<void> {
+    const folder = folderOf(index)
+    await unpackLink(link, folder)
+    await before
+    if (index === 0) return
+    await layOver(latin1(folder), latin1(tree), state)
+    await rm(folder, { recursive: true, force: true })
   }
-  await rm(next, { recursive: true, force: true })
+
+  const jobs = pool(atOnce)
+  let laid = Promise.resolve()
+  try {
+    for (const [index, link] of links.entries())
+      await jobs.add(() => {
+        laid = lay(link, index, laid)
+        return laid
+      })
+    await jobs.done()
+  } catch (error) {
+    await jobs.cancel(error)
+    for (const index of links.keys())
+      if (index > 0) await rm(folderOf(index), { recursive: true, force: true })
+    throw error
+  }
   const lacks = options.mustHave.filter((pattern) => !isIn(state, pattern))
   if (lacks.length > 0) throw new BadArchive(`it has no ${lacks.join(' and no ')}`)
   const above = options.only === undefined ? [] : foldersAbove(options.only).map(latin1)
@@ -221,6 +240,9 @@ async function layChain(
   if (isEmpty && options.only !== undefined) throw new CannotUnpack(`nothing in it matches ${options.only}`)
   return { bytes, sha256: last.sha256, unfit, stale, lacking: options.only === undefined ? lacking : [] }
 }
+
+/** Archives of a chain that are unpacked at once: for a small one, starting the programs takes longest. */
+const atOnce = 4
 
 /** Reads an archive's list from the first place where it matches its record. */
 async function stateOf(context: RestoreContext, item: string, places: AsyncIterable<Place>): Promise<State> {
