@@ -4,6 +4,8 @@ import path from 'node:path'
 import { main } from '../../lib/cli/main.ts'
 import { messageOf, secondsInWords } from '../../lib/text.ts'
 import { capture } from './compare/capture.ts'
+import { chain } from './compare/chain.ts'
+import { changed } from './compare/changed.ts'
 import { fanOut } from './compare/fan-out.ts'
 import { growth } from './compare/growth.ts'
 import { models, modelsRestore } from './compare/models.ts'
@@ -25,11 +27,13 @@ const comparisons: readonly Comparison[] = [
   toS3,
   fanOut,
   unchanged,
+  changed,
   startUp,
   models,
   modelsRestore,
   restore,
   restoreS3,
+  chain,
   growth,
 ]
 

@@ -1,5 +1,5 @@
 import { createCipheriv } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 /**
@@ -29,6 +29,19 @@ export function layMany(folder: string, count: number): void {
   const noise = noiseOf('many')
   for (let index = 0; index < count; index++)
     write(path.join(folder, `t${Math.floor(index / 10_000)}`), index, noise(200))
+}
+
+/** Gives one of `share` files below a folder new content of the same size; which ones, and what, goes by `turn`. */
+export function changeSome(folder: string, share: number, turn: number): void {
+  const noise = noiseOf(`turn ${turn}`)
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  )
+  for (const [index, { parentPath, name }] of files.entries()) {
+    if (index % share !== turn % share) continue
+    const file = path.join(parentPath, name)
+    writeFileSync(file, noise(statSync(file).size))
+  }
 }
 
 /** Writes one incompressible file. */

@@ -37,6 +37,11 @@ export async function startObjectServer() {
       if (counted) before = await traffic()
     },
 
+    /** Counts traffic from here on. */
+    async count(): Promise<void> {
+      before = await traffic()
+    },
+
     /** A bucket's size, and the traffic that filled it. */
     async weigh(bucket: string): Promise<Weight> {
       const objects = await owner.list(bucket)
