@@ -10,7 +10,7 @@ const unit = [
   'test/{acceptance,age,chain,copies,crontab-lines,crontab-reader,house,inventory,lock-file,naming,projects,restore-order,retention*,security,time,words}.test.ts',
   'test/backup/{fan-out,kept-reports,place,plan,rotate,select,show,shutdown}.test.ts',
   'test/capture/{complaint,list,pattern}.test.ts',
-  'test/cli/{colour,flags,help,progress,start-up}.test.ts',
+  'test/cli/{colour,flags,help,progress,remedies,start-up}.test.ts',
   'test/docs/{architecture,help,pages}.test.ts',
   'test/doctor/**/*.test.ts',
   'test/fuzz/{flags,listings,names,records,settings,stored-json,streams}.test.ts',

@@ -213,7 +213,9 @@ export async function lostByShutdown(plan: Plan, context: RunContext): Promise<s
         const lacking = await found.lacking()
         reasons.push(...(found.notSaved ?? []).map((what) => `${job.item}: ${what}`))
         if (lacking.length > 0)
-          reasons.push(`${job.item} as it is now on Verda is not in ${lacking.join(' and ')}: run ${command}`)
+          reasons.push(
+            `${job.item} as it is now on Verda is not in ${lacking.join(' and ')}: comfyume-backup ${command}`,
+          )
       } catch (error) {
         reasons.push(`${job.item}: ${messageOf(error)}`)
       }

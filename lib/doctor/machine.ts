@@ -81,6 +81,6 @@ export function guessHost(
   if (fstabEntry(fstab, sfsRoot)) return { on: 'verda', because: `/etc/fstab has an entry for ${sfsRoot}` }
   return {
     on: 'mello',
-    because: `no crontab runs backup-cron and nothing is mounted at ${sfsRoot}; if this is Verda, add --on verda`,
+    because: `no crontab runs backup-cron and nothing is mounted at ${sfsRoot}; if this is Verda: comfyume-backup doctor --on verda`,
   }
 }

@@ -1,3 +1,4 @@
+import { nameAlone } from '../backup/select.ts'
 import { isWrong } from '../cli/finding.ts'
 import { Progress } from '../cli/progress.ts'
 import { restoringMarker } from '../inventory.ts'
@@ -123,7 +124,7 @@ export function restorePlanText(plan: RestorePlan, steps: readonly Step[]): stri
     [
       `restore to ${root} (${environment})${at ? `, as it was at ${minute(at)}` : ''}, planned at ${minute(now)}`,
       inShort(items, now),
-      ...(notes.length > 0 ? ['', ...notes.map(noteText)] : []),
+      ...(notes.length > 0 ? ['', ...noteTexts(plan)] : []),
       '',
       ...inColumns(
         [['item', 'source', 'file', 'time', 'age', 'size'], ...items.map((item) => rowOf(item, now))],
@@ -139,8 +140,12 @@ export function restorePlanText(plan: RestorePlan, steps: readonly Step[]): stri
   )
 }
 
-/** A note as one line that starts with its topic in capitals. */
-export function noteText(note: PlanNote): string {
+/** Each note as one line that starts with its topic in capitals. */
+export function noteTexts({ notes, root }: Pick<RestorePlan, 'notes' | 'root'>): string[] {
+  return notes.map((note) => noteText(note, root))
+}
+
+function noteText(note: PlanNote, root: string): string {
   switch (note.kind) {
     case 'share not mounted yet':
       return `${note.root} is not mounted: a run mounts it first, and plans with what is there`
@@ -160,7 +165,7 @@ export function noteText(note: PlanNote): string {
     case 'newer': {
       const { newer, taken } = note
       const one = taken.kind === 'recorded' ? `the one from ${minuteOr(taken)}` : 'one without a record'
-      return `NEWER ${note.items.join(', ')}: ${newer.source} has a copy from ${minuteOr(newer)}; ${one} in ${taken.source} is used. --prefer newest uses the other`
+      return `NEWER ${note.items.join(', ')}: ${newer.source} has a copy from ${minuteOr(newer)}; ${one} in ${taken.source} is used. To use the newer one: comfyume-backup restore --prefer newest --only ${note.items.map(nameAlone).join(',')}${root === '/' ? '' : ` --root ${root}`}`
     }
     case 'borrowed':
       return `BORROWED ${note.items.join(', ')}: ${note.source} has lost archives that it builds on; they come from another store: ${note.links}`
@@ -177,7 +182,7 @@ export function noteText(note: PlanNote): string {
 export function planJson(plan: RestorePlan, steps: readonly Step[]) {
   return {
     ...plan,
-    notes: plan.notes.map(noteText),
+    notes: noteTexts(plan),
     steps: steps.map(({ name, title }) => ({ step: name, title })),
   }
 }
@@ -190,7 +195,7 @@ export function reportJson(report: RestoreReport) {
     ok: !isWrong(check),
     found: check.what,
   }))
-  return { ...report, notes: report.notes.map(noteText), checklist }
+  return { ...report, notes: noteTexts(report), checklist }
 }
 
 function minuteOr({ time }: Pick<Offer, 'time'>): string {

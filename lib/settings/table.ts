@@ -107,7 +107,7 @@ export const table = [
   row(
     'BACKUP_PING_URL',
     'ping',
-    'the base address of checks at healthchecks.io, one for each line of cron; see doctor --only ping',
+    'the base address of checks at healthchecks.io, one for each line of cron; see comfyume-backup doctor --only ping',
   ),
 ]
 

@@ -18,7 +18,7 @@ import { layCopy, openOffer, sourcesOf } from '../restore/files/copy.ts'
 import type { RestoreRequest } from '../restore/plan/request.ts'
 import type { ItemOutcome } from '../restore/report.ts'
 import { carryOutRestore, prepareRestore } from '../restore/run.ts'
-import { noteText, planJson, restorePlanText } from '../restore/show.ts'
+import { noteTexts, planJson, restorePlanText } from '../restore/show.ts'
 import type { Offer } from '../restore-order.ts'
 import type { Settings } from '../settings/settings.ts'
 import { bytesInWords, firstOf, logLine, messageOf } from '../text.ts'
@@ -86,7 +86,7 @@ async function drill(
       ok:
         items.every(({ status, bad }) => status !== 'not restorable' && bad === undefined) &&
         items.some(({ status }) => status === 'restorable'),
-      notes: context.plan.notes.map(noteText),
+      notes: noteTexts(context.plan),
       items,
     }
   } finally {

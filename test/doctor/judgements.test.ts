@@ -37,7 +37,7 @@ describe('which machine this is', () => {
       'mello',
       'the crontab runs backup-verda',
     ],
-    [{}, 'mello', 'if this is Verda, add --on verda'],
+    [{}, 'mello', 'if this is Verda: comfyume-backup doctor --on verda'],
   ])('%j', (traces, on, because) => {
     const guess = guessHost({ ...nothing, ...traces }, '/mnt/sfs')
     expect(guess.on).toBe(on)

@@ -28,7 +28,7 @@ import { listName } from '../../lib/chain.ts'
 import { bringBack } from '../../lib/restore/files/bring-back.ts'
 import { type RestoreRequest, readAt } from '../../lib/restore/plan/request.ts'
 import type { ItemOutcome } from '../../lib/restore/report.ts'
-import { noteText } from '../../lib/restore/show.ts'
+import { noteTexts } from '../../lib/restore/show.ts'
 import { differencesFrom } from '../../lib/verify/drill.ts'
 import { thorough } from '../thorough.ts'
 import { drillOf } from './a-drill.ts'
@@ -98,7 +98,7 @@ async function restore(hour?: number, asked: Partial<RestoreRequest> = {}) {
     context,
     state: look(root, source),
     outcome: context.outcomes.get(item),
-    planned: context.plan.notes.map(noteText),
+    planned: noteTexts(context.plan),
     failed,
   }
 }

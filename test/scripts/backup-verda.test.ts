@@ -313,7 +313,7 @@ describe('it is not safe to shut down', () => {
     const script = readFileSync(engine, 'utf8')
     writeFileSync(engine, script.replace('\n', `\ndate >${home}/written-meanwhile\n`))
     expect(await verdict()).toBe(
-      'NOT SAFE TO SHUT DOWN: home-dev as it is now on Verda is not in mello and r2: run backup-verda',
+      'NOT SAFE TO SHUT DOWN: home-dev as it is now on Verda is not in mello and r2: comfyume-backup backup-verda',
     )
     writeFileSync(engine, script)
     expect(await verdict(later)).toBe('SAFE TO SHUT DOWN')
@@ -327,8 +327,8 @@ describe('it is not safe to shut down', () => {
       workshop.verda.write(`home/dev/comfyume-v1/data/${folder}/user001/file`, `${folder}\n`)
     settle()
     expect(await verdict(env)).toBe(
-      'NOT SAFE TO SHUT DOWN: user-data as it is now on Verda is not in r2: run backup-mello; ' +
-        'user-outputs as it is now on Verda is not in r2: run backup-mello',
+      'NOT SAFE TO SHUT DOWN: user-data as it is now on Verda is not in r2: comfyume-backup backup-mello; ' +
+        'user-outputs as it is now on Verda is not in r2: comfyume-backup backup-mello',
     )
     await workshop.backupMello(['--only', 'user-data'], env)
     expect(await verdict({ ...env, ...later })).toBe('SAFE TO SHUT DOWN')

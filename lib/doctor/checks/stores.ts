@@ -172,7 +172,7 @@ async function checkMd5({ objectStores }: Context, name: ObjectStoreName): Promi
   if (await refusesDamage(connection, 'md5')) return ok('content with a wrong Content-MD5 is refused')
   return wrong(
     'the server took content with a wrong Content-MD5: it stores what was damaged in transit',
-    'each upload is still read back and compared; run verify often, and ask the provider',
+    'each upload is still read back and compared; ask the provider, and run often: comfyume-backup verify',
   )
 }
 

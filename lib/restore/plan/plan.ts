@@ -87,7 +87,7 @@ function planItem(
   if (item.capture.kind === 'repository' && request.at)
     return {
       ...ranked,
-      leftOut: 'a repository only has its current state: to get that, leave out --at',
+      leftOut: 'a repository only has its current state: to get that, restore it without --at',
     }
   return isOptional(item, settings) && !named && mayNeverHaveBeen(item, sources, unreachable, passed, now)
     ? { ...ranked, leftOut: `it is optional; ${missing(passed)}` }

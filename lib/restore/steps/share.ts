@@ -89,7 +89,7 @@ export async function mountShare(settings: Settings, share: Share): Promise<stri
   const there = await mounted(root)
   if (there !== undefined) {
     if (address === undefined || there === address) return undefined
-    return `${root} is a mount of ${there} instead of ${address}: umount ${root}, then run this again (or take the other one: --sfs)`
+    return `${root} is a mount of ${there} instead of ${address}: umount ${root}, then run this again. To use that share: comfyume-backup restore --sfs ${share === 'prod' ? 'clone' : 'prod'}`
   }
   const setting = share === 'prod' ? 'SFS_PROD' : 'SFS_CLONE'
   if (address === undefined)

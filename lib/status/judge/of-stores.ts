@@ -10,6 +10,9 @@ import { any, counted, read, row, type StatusFinding } from './finding.ts'
 export function unreachableFindings(shelves: readonly SeenShelf[]): StatusFinding[] {
   const away = shelves.filter(({ problem, state }) => problem !== undefined && state !== 'left out')
   return [...groupBy(away, ({ store }) => store)].map(([store, own]) => {
+    const others = shelves.flatMap((one) =>
+      one.store === store || one.state === 'left out' ? [] : one.store,
+    )
     const [{ state, at, problem = '', answers }] = own
     const since = state === 'remembered' ? `, showing its state as of ${minuteOf(at)}` : ''
     const more = own.length > 1 ? ` (and ${own.length - 1} more of its buckets)` : ''
@@ -19,15 +22,16 @@ export function unreachableFindings(shelves: readonly SeenShelf[]): StatusFindin
       store,
       items: [],
       what: `${stores[store].title} is unreachable${since}: ${problem.split('\n')[0]}${more}`,
-      todo: adviceFor(store, answers === true),
+      todo: adviceFor(store, answers === true, [...new Set(others), 'git'].join(',')),
     }
   })
 }
 
-function adviceFor(store: StoreName, answers: boolean): string {
+function adviceFor(store: StoreName, answers: boolean, others: string): string {
   if (stores[store].kind === 'object')
-    return 'Its content is unknown. Fix this, or leave it out on purpose: --stores'
-  if (store === 'mello') return 'Look from Mello, or leave it out on purpose: --stores'
+    return `Its content is unknown. Fix this, or look at the others only: comfyume-backup status --stores ${others}`
+  if (store === 'mello')
+    return `Look from Mello, or look at the others only: comfyume-backup status --stores ${others}`
   return answers
     ? 'Fix this on Verda, then run there: comfyume-backup backup-cron'
     : 'Fix this. If Verda is off on purpose, say so once: comfyume-backup status --verda-off'

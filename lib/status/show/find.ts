@@ -67,15 +67,14 @@ export function foundText(
 ): string {
   const bytes = plan.archives.reduce((sum, one) => sum + one.bytes, 0)
   const read = `${plan.archives.length} archives (${bytesInWords(bytes)})`
-  const problems = plan.problems.map(problemText)
+  const again = `comfyume-backup status --find ${quote(search.pattern)}`
+  const problems = plan.problems.map((problem) => problemText(problem, again))
   const match = matches.find(({ archive }) => archive.recorded) ?? matches[0]
   if (match === undefined)
     return [
       ...problems,
       `Nothing matches ${printable(search.pattern)} in ${read}. Upper and lower case count.`,
-      search.since || search.at
-        ? 'Older and newer copies: leave out --at and --since.'
-        : 'A part of the name will do:',
+      search.since || search.at ? 'To look in older and newer copies too:' : 'A part of the name will do:',
       `comfyume-backup status --find ${quote(`*${search.pattern.replace(/^\/+/, '')}*`)}`,
     ].join('\n')
   const { item, recorded } = match.archive
@@ -94,10 +93,10 @@ export function foundText(
   ].join('\n')
 }
 
-function problemText({ store, key, reason }: Problem): string {
+function problemText({ store, key, reason }: Problem, again: string): string {
   const title = stores[store].title
   return key === undefined
-    ? `NOT LOOKED AT: ${title}: ${printable(reason)}. Fix this, or leave it out: --stores`
+    ? `NOT LOOKED AT: ${title}: ${printable(reason)}. Fix this, then run: ${again} --stores ${store}`
     : `NOT READ: ${printable(key)} on ${title}: ${printable(reason)}`
 }
 

@@ -15,7 +15,7 @@ import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { bringBack } from '../../../lib/restore/files/bring-back.ts'
-import { noteText } from '../../../lib/restore/show.ts'
+import { noteTexts } from '../../../lib/restore/show.ts'
 import { ownerOfFirst } from '../../../lib/restore/steps/user.ts'
 import { drillOf } from '../a-drill.ts'
 import { type Member, tarOf } from '../tar-writer.ts'
@@ -116,7 +116,7 @@ describe('from the best copy that is good', () => {
       passed,
     })
     expect(notes, 'which the plan has told').toEqual([])
-    expect(here.plan.notes.map(noteText)).toEqual([
+    expect(noteTexts(here.plan)).toEqual([
       expect.stringMatching(
         /^SKIPPED ufw: config\/ufw-2026-11-24\.tar\.gz in sfs has \d+ bytes: an empty archive$/,
       ),

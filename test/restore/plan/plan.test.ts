@@ -6,7 +6,7 @@ import { type Findings, makeRestorePlan } from '../../../lib/restore/plan/plan.t
 import type { PlannedModel } from '../../../lib/restore/plan/planned.ts'
 import { type RestoreRequest, selectForRestore } from '../../../lib/restore/plan/request.ts'
 import type { RestoreReport } from '../../../lib/restore/report.ts'
-import { noteText, reportJson } from '../../../lib/restore/show.ts'
+import { noteTexts, reportJson } from '../../../lib/restore/show.ts'
 import { stepsOf } from '../../../lib/restore/steps/index.ts'
 import type { Offer } from '../../../lib/restore-order.ts'
 import { readSettings } from '../../../lib/settings/settings.ts'
@@ -63,7 +63,7 @@ function planOf({ offers = {}, unreachable = [], models, env = {}, request: over
     ...(models ? { models } : {}),
   }
   const plan = makeRestorePlan(selected, asked, findings, settings, '/', now)
-  return { ...plan, notes: plan.notes.map(noteText) }
+  return { ...plan, notes: noteTexts(plan) }
 }
 const only = (item: string, world: Omit<World, 'offers'> & { offers?: Offer[] } = {}) => {
   const { offers = [], request: over, ...rest } = world
@@ -102,7 +102,7 @@ describe('notes, in the order in which they matter', () => {
       'MISSING tailscale: no usable copy in root, sfs, r2; mello not looked at',
       'NOT LOOKED AT mello: there is no /root/backups',
       'IN THE WAY models: another file size is at vae/a.safetensors and is left alone: move it away',
-      'NEWER ufw: r2 has a copy from 2026-11-24T05:00Z; the one from 2026-11-20T05:00Z in sfs is used. --prefer newest uses the other',
+      'NEWER ufw: r2 has a copy from 2026-11-24T05:00Z; the one from 2026-11-20T05:00Z in sfs is used. To use the newer one: comfyume-backup restore --prefer newest --only ufw',
       'SKIPPED nginx: x-2026-11-24.tar.gz in sfs is gone: only its record is there',
       'UNVERIFIED fail2ban: the copy in sfs has no record, so a restore can only check that it is whole',
       'NOT ITS OWN home-dev: the copy of production is used, because staging has none',
@@ -123,7 +123,7 @@ describe('notes, in the order in which they matter', () => {
 
   test('a recorded copy elsewhere is newer than one without a record, whose own time is not told', () => {
     expect(only('env', { offers: [bare('root', '24'), copy('r2', '20')] }).notes[0]).toBe(
-      'NEWER env: r2 has a copy from 2026-11-20T05:00Z; one without a record in root is used. --prefer newest uses the other',
+      'NEWER env: r2 has a copy from 2026-11-20T05:00Z; one without a record in root is used. To use the newer one: comfyume-backup restore --prefer newest --only env',
     )
   })
 
@@ -453,7 +453,9 @@ test('a repository is not asked for the past', () => {
   const offers: Offer[] = [{ source: 'git', kind: 'repository', key: 'HEAD', environment: 'production' }]
   const env = { CREDENTIALS_REPO: 'git@example:c' }
   const past = only('credentials', { offers, env, request: { at: now } })
-  expect(past.item?.leftOut).toMatch(/^a repository only has its current state: to get that, leave out --at/)
+  expect(past.item?.leftOut).toMatch(
+    /^a repository only has its current state: to get that, restore it without --at/,
+  )
   expect(only('credentials', { env }).item).toMatchObject({ missing: 'no usable copy in git' })
 })
 

@@ -53,7 +53,7 @@ ${runsSection(state)}
 ${recoverySection(state)}
 ${roomSection(state)}
 </main>
-<footer><p class="soft">Made by <code>status --html</code>. It shows one moment. Run the command again for the state now.</p></footer>
+<footer><p class="soft">Made by <code>comfyume-backup status</code>. It shows one moment: run it again for the state now.</p></footer>
 </body>
 </html>
 `.toString()
