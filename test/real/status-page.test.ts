@@ -142,7 +142,7 @@ test('the keyboard alone leads everywhere: first to what needs a person, then to
   expect(reached[0]).toBe('A To the actions needed')
   const wanted = [
     'A Checklist',
-    'A Room',
+    'A Space',
     'DIV Table of every item in every store',
     'SUMMARY Cloudflare R2 in words',
   ]
