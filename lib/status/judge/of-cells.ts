@@ -182,7 +182,7 @@ const ofCopies = [
 ]
 
 function unrecorded(copies: readonly Copy[], { title, items }: Together): string {
-  return `${title} has ${counted(copies, 'archive')} of ${items[0]} without a record, so they are not backups: ${someOf(keysOf(copies), 3)}`
+  return `${title} has ${counted(copies, 'archive')} of ${items[0]} without a record, so ${copies.length === 1 ? 'it is not a backup' : 'they are not backups'}: ${someOf(keysOf(copies), 3)}`
 }
 
 function keysOf(copies: readonly Copy[]): string[] {

@@ -228,7 +228,7 @@ describe('single copies', () => {
       ],
       [
         'no record',
-        'SFS cache has 1 archive of env without a record, so they are not backups: config/env-2026-11-24.tar.gz',
+        'SFS cache has 1 archive of env without a record, so it is not a backup: config/env-2026-11-24.tar.gz',
         'Their run may still be reading them back: look again in an hour',
       ],
     ])

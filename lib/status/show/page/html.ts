@@ -18,6 +18,11 @@ export function html(strings: TemplateStringsArray, ...values: readonly Piece[])
   return new Html(parts.join(''), own)
 }
 
+/** A command line, which breaks only between its words. */
+export function commandHtml(line: string): Html {
+  return html`<code>${line.split(' ').map((word, index) => [index > 0 && ' ', html`<span>${word}</span>`])}</code>`
+}
+
 const own = Symbol('made by html')
 
 function render(value: Piece): string {

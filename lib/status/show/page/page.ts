@@ -7,7 +7,7 @@ import type { StatusFinding } from '../../judge/finding.ts'
 import { isWhole, verdict } from '../text.ts'
 import { calendarSection } from './calendar.ts'
 import { growthSection } from './chart.ts'
-import { type Html, html } from './html.ts'
+import { commandHtml, type Html, html } from './html.ts'
 import { coverageSection, recoverySection, roomSection, runsSection } from './sections.ts'
 import { style } from './style.ts'
 
@@ -76,9 +76,7 @@ const command =
 
 /** Commands are marked as code, so they are copied whole. */
 function withCode(text: string): Html[] {
-  return text
-    .split(command)
-    .map((part, index) => (index % 2 === 1 ? html`<code>${part}</code>` : html`${part}`))
+  return text.split(command).map((part, index) => (index % 2 === 1 ? commandHtml(part) : html`${part}`))
 }
 
 function checklist({ checks }: Assessment): Html {

@@ -3,7 +3,7 @@ import { ageInWords, bytesInWords, minuteOf } from '../../../text.ts'
 import type { Assessment } from '../../judge/assess.ts'
 import type { Cell } from '../../judge/cell.ts'
 import { copiesInWords, scheduleInWords, stateWords, verifiedInWords } from '../text.ts'
-import { type Html, html } from './html.ts'
+import { commandHtml, type Html, html } from './html.ts'
 
 /** When each command last ran, and what cron starts next. */
 export function runsSection({ commands, nextRuns, at }: Assessment): Html {
@@ -21,7 +21,7 @@ export function runsSection({ commands, nextRuns, at }: Assessment): Html {
 <thead><tr><th scope="col">At</th><th scope="col">On</th><th scope="col">Command</th></tr></thead>
 <tbody>${nextRuns.map(
     ({ host, command, flags, time }) =>
-      html`<tr><td><time>${minuteOf(time)}</time></td><td>${host}</td><td><code>${`${command} ${flags}`.trim()}</code></td></tr>`,
+      html`<tr><td><time>${minuteOf(time)}</time></td><td>${host}</td><td>${commandHtml(`${command} ${flags}`.trim())}</td></tr>`,
   )}</tbody></table></div></div></div></section>`
 }
 

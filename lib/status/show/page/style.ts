@@ -26,6 +26,7 @@ h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
 p { margin: 0 0 .5rem; }
 a { color: var(--cool); }
 code { font: .875em/1.4 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+code span { display: inline-block; max-width: 100%; }
 small, .soft { color: var(--soft); font-size: .875rem; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .skip { position: absolute; left: -99rem; }
