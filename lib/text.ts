@@ -106,7 +106,8 @@ export function minuteOf(time: Date): string {
 /** The known name that a mistyped one most likely means; undefined if none is near. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const [best] = known.map((one) => ({ one, far: distance(name, one) })).sort((a, b) => a.far - b.far)
-  return best && best.far <= Math.min(4, Math.floor(name.length / 2)) ? best.one : undefined
+  const letters = name.replace(/^-+/, '').length
+  return best && best.far <= Math.min(4, Math.floor(letters / 2)) ? best.one : undefined
 }
 
 /** The number of characters to change, add or remove. */

@@ -61,6 +61,7 @@ describe('what cannot be meant', () => {
     [['--JSON'], '--JSON is not known'],
     [['--dryRun'], '--dryRun is not known; did you mean --dry-run?'],
     [['--jsn'], '--jsn is not known; did you mean --json?'],
+    [['--limt'], '--limt is not known. Known are'],
     [['x'], '"x" is not a flag'],
     [['--only'], '--only needs a value: --only a,b'],
     [['--only='], '--only needs a value'],
