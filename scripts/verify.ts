@@ -38,10 +38,11 @@ The last line says OK or FAILED. A broken archive is named, with what to do; res
       2: 'wrong flags or settings; nothing was started',
     },
   },
-  async (asked, { toolkit, ping }) => {
+  async (asked, { toolkit, ping, again }) => {
     const { loadEnvironment, readSettings } = await import('../lib/settings/settings.ts')
     const { selectStored, selectStores } = await import('../lib/backup/select.ts')
     const { stateFolder } = await import('../lib/files/state.ts')
+    const { tellingOfBreak } = await import('../lib/cli/confirm.ts')
     const { tell } = await import('../lib/cli/ping.ts')
     const { planVerify, storesOf, verify } = await import('../lib/verify/verify.ts')
     const { lastWordsOfVerify, showVerify, verifyPlanJson, verifyPlanText } = await import(
@@ -58,6 +59,11 @@ The last line says OK or FAILED. A broken archive is named, with what to do; res
     const request = { selected, named, budget: bytes, everything: asked.only === undefined, sample, adopt }
     const environment = loadEnvironment(toolkit)
     const settings = readSettings(environment, named)
+    const records = adopt ? ' Records that it wrote stay.' : ''
+    using _ = tellingOfBreak(
+      () =>
+        `verify: interrupted; its findings are not kept, and no copy was changed.${records}\nTo start over: ${again}`,
+    )
     ping.start()
     const ended = async (report: Told, words: string) => {
       await noteLostOutput(report)

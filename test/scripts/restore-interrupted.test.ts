@@ -116,6 +116,21 @@ it('SIGTERM while it asks: nothing was changed, and the terminal is as it was', 
   expect(existsSync(to)).toBe(false)
 })
 
+it('Ctrl-C in verify says that nothing is kept, and the line that starts over', async () => {
+  world.r2.log.length = 0
+  const run = await world.verda.script('verify', ['--store', 'r2', '--only', 'env'], {
+    async onStart(pid) {
+      await stalls('GetObject')
+      process.kill(pid, 'SIGINT')
+    },
+  })
+  world.r2.heal()
+  expect(run.signal).toBe('SIGINT')
+  expect(run.stderr).toContain(
+    'verify: interrupted; its findings are not kept, and no copy was changed.\nTo start over: comfyume-backup verify --store r2 --only env\n',
+  )
+})
+
 it('of two at once the second ends with 75 and names the first; another folder is no matter of theirs', async () => {
   const to = world.drill()
   world.r2.fail({ operation: 'ListObjectsV2', how: 'stall', times: 1 })
