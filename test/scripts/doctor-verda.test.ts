@@ -162,7 +162,7 @@ describe('the command', () => {
         group: 'clock',
         name: 'time zone',
         status: 'wrong',
-        found: 'is Asia/Tokyo: cron goes by it, and every schedule here is in UTC',
+        found: 'is Asia/Tokyo: cron uses it, and every schedule here is in UTC',
         todo: 'timedatectl set-timezone UTC, then systemctl restart cron',
       }),
     )
