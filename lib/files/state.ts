@@ -6,12 +6,13 @@ import { isAlive } from './scratch.ts'
 /**
  * The folder for data that must outlive a run and is not a backup. It is below XDG_STATE_HOME if that is an
  * absolute path, otherwise in /var/lib for root and ~/.local/state for other users. writeState creates it,
- * private.
+ * private. It is not the folder of the restore's marker, whose time says whether a restore ran.
  */
 export function stateFolder(xdgStateHome: string | undefined): string {
-  const usual = process.getuid?.() === 0 ? '/var/lib' : path.join(homedir(), '.local/state')
-  const above = xdgStateHome && path.isAbsolute(xdgStateHome) ? xdgStateHome : usual
-  return path.join(above, 'comfyume-backup')
+  if (xdgStateHome && path.isAbsolute(xdgStateHome)) return path.join(xdgStateHome, 'comfyume-backup')
+  return process.getuid?.() === 0
+    ? '/var/lib/comfyume-backup-state'
+    : path.join(homedir(), '.local/state/comfyume-backup')
 }
 
 /** Writes a file in the state folder atomically: after a power cut the old one is still there. */

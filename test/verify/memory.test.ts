@@ -3,6 +3,7 @@ import { homedir, tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { stateFolder } from '../../lib/files/state.ts'
+import { restoringMarker } from '../../lib/inventory.ts'
 import { readSettings } from '../../lib/settings/settings.ts'
 import { openMemory } from '../../lib/verify/memory.ts'
 import type { Archive } from '../../lib/verify/survey.ts'
@@ -135,9 +136,17 @@ test('entries that are none are passed over', async () => {
   expect(warnings).toEqual([])
 })
 
-test('the folder lies where XDG_STATE_HOME says, when that is a path, else where the system keeps such things', () => {
-  const usual = process.getuid?.() === 0 ? '/var/lib' : path.join(homedir(), '.local/state')
+test('the folder is where XDG_STATE_HOME says, when that is a path, else where the system keeps such things', () => {
+  const isRoot = process.getuid?.() === 0
+  const usual = isRoot
+    ? '/var/lib/comfyume-backup-state'
+    : path.join(homedir(), '.local/state/comfyume-backup')
   expect(stateFolder('/some/where')).toBe('/some/where/comfyume-backup')
-  for (const none of [undefined, '', 'relative/path'])
-    expect(stateFolder(none)).toBe(path.join(usual, 'comfyume-backup'))
+  for (const none of [undefined, '', 'relative/path']) expect(stateFolder(none)).toBe(usual)
+})
+
+test('what a run remembers does not look like a restore to a capture', () => {
+  // The time of the marker's folder tells a capture that a restore ran meanwhile.
+  expect(stateFolder(undefined).startsWith(`${path.dirname(restoringMarker)}/`)).toBe(false)
+  expect(stateFolder(undefined)).not.toBe(path.dirname(restoringMarker))
 })
