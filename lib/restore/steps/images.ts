@@ -174,6 +174,8 @@ async function engineThatAnswers(settings: Settings): Promise<string> {
         ? `CONTAINER_ENGINE is ${containerEngine}, but there is no such command to load it with: install it, or set the right one, then run this again`
         : 'there is neither docker nor podman to load it with: install one, then run this again',
     )
+  // Some systems start docker at its first use alone: after a reboot, no container would come back.
+  if (engine === 'docker') await sh`systemctl enable docker`
   const { exitCode, stderr } = await sh`timeout 60 ${engine} info`
   if (exitCode === 0) return engine
   throw new Error(
