@@ -7,7 +7,7 @@ import { startTcpProxy, type TcpProxy } from '../servers/tcp-proxy.ts'
 import { bucketNames, buildTwoMachines, storeSettings, type TwoMachines } from './two-machines.ts'
 
 /** `STREAM_GB=20` needs three times that space in the temporary folder. */
-const gigabytes = Number(process.env.STREAM_GB ?? 4)
+const gigabytes = Number(process.env.STREAM_GB ?? 2)
 
 let server: RealS3
 let proxy: TcpProxy

@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const project = path.resolve(import.meta.dirname, '../..')
 const chosen = kinds.map(({ name }) => name).filter((name) => name !== 's3-away')
 
-it('no fault of any kind loses a backup, or passes off what is none', { timeout: 900_000 }, () => {
+it('no fault of any kind loses a backup, or passes off what is none', { timeout: 1_800_000 }, () => {
   const json = path.join(folder, 'results.json')
   const words = [
     '--seed',

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { VerifyReport } from '../../lib/verify/report.ts'
 import { buildVerda, type Verda } from '../scripts/verda.ts'
 
-const count = 10_000
+const count = 3_000
 const items = [
   'tailscale',
   'ssh-host-keys',
