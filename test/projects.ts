@@ -38,7 +38,9 @@ const smoke = [
 
 /** What integration may do, too costly for every run: more than ten seconds of CPU a file, or minutes of waiting. */
 const slow = [
-  'test/scripts/{backup-cron-faults,backup-verda,doctor-mello,doctor-stores,doctor-verda,hanging,verify,verify-findings}.test.ts',
+  'test/{backup,restore}/chains.test.ts',
+  'test/capture/files.test.ts',
+  'test/scripts/{at-once,backup-after-restore,backup-cron-faults,backup-verda,doctor-mello,doctor-stores,doctor-verda,hanging,models,verify,verify-adopt,verify-findings}.test.ts',
   'test/security/canaries.test.ts',
 ]
 
