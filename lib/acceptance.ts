@@ -205,7 +205,7 @@ export function mustHaveOf(sources: readonly Source[]): string[] {
 /** Why an archive is worthless, by any maker; undefined if it is not. Every copy is checked for this. */
 export function whyWorthless({ files, lacking }: Content): string | undefined {
   if (lacking.length > 0)
-    return `the archive has no ${lacking.join(' and no ')}; without that it is not a backup`
+    return `the archive has no ${lacking.join(' and no ')} with content; without that it is not a backup`
   return files === 0 ? noContent : undefined
 }
 
@@ -320,12 +320,13 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /**
  * A safetensors file's length by its header: 8 bytes with the length of a JSON text, the text, then the
  * tensors at the places in the text (https://github.com/huggingface/safetensors, "Format"). `read` returns
- * fewer bytes at the end of the file. Undefined without such a header.
+ * fewer bytes at the end of the file. 0 if it is no model but a placeholder. Undefined without such a header.
  */
 export async function lengthByHeader(
   read: (from: number, bytes: number) => Promise<Buffer>,
 ): Promise<number | undefined> {
   const size = await read(0, 8)
+  if (new RegExp(placeholder).test(size.toString('latin1'))) return 0
   const bytes = size.length < 8 ? 0 : Number(size.readBigUInt64LE())
   if (bytes < 2 || bytes > mostHeader) return undefined
   const header = (await read(8, bytes)).toString('latin1')
@@ -334,12 +335,17 @@ export async function lengthByHeader(
   return 8 + bytes + [...places].reduce((most, [, end]) => Math.max(most, Number(end)), 0)
 }
 
+/** Nothing, space reserved for a download, a Git LFS pointer, a web page. For both languages. */
+const placeholder = '^(?:\\0{8}|version |<|(?![\\s\\S]))'
+
 /** The format's own library refuses larger headers. */
 const mostHeader = 100_000_000
 
 /** The same in Perl for hosts: reads standard input, prints the length or nothing. A test compares both. */
 export const printLength = `
-  read(STDIN, my $size, 8) == 8 or exit;
+  read STDIN, my $size, 8;
+  if ($size =~ /${placeholder}/) { print 0; exit }
+  exit if length $size < 8;
   my $bytes = unpack "Q<", $size;
   exit if $bytes < 2 || $bytes > ${mostHeader};
   read STDIN, my $header, $bytes;

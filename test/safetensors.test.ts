@@ -19,9 +19,11 @@ test.each<[string, Buffer, number | undefined]>([
   ['no tensor', made('{}'), 10],
   ['one that is cut in its header', made(two.slice(0, 20), '', two.length), 8 + two.length],
   ['no header', Buffer.from('any other bytes, but not of such a file'), undefined],
-  ['zeros', Buffer.alloc(100), undefined],
+  ['zeros, as a download reserves them', Buffer.alloc(100), 0],
+  ['a Git LFS pointer', Buffer.from('version https://git-lfs.github.com/spec/v1\n'), 0],
+  ['a web page', Buffer.from('<!doctype html>'), 0],
   ['less than 8 bytes', Buffer.from('{}'), undefined],
-  ['nothing', Buffer.alloc(0), undefined],
+  ['nothing', Buffer.alloc(0), 0],
   ['a header that is no JSON', made('[1,2]'), undefined],
 ])('the length by the header, in both languages: %s', async (_, content, length) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'safetensors-'))

@@ -491,7 +491,7 @@ survey() (
     has=
     for ((i = 0; i < count; i++)); do
       see "$i"
-      [[ -n $has ]] || has=$(look -path "$pattern" -readable -printf 1 -quit 2>/dev/null)
+      [[ -n $has ]] || has=$(look -path "$pattern" -readable -type f -size +0 -printf 1 -quit 2>/dev/null)
     done
     [[ -n $has ]] || echo "${surveyMark}lacks $pattern" >&2
   done

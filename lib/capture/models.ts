@@ -136,6 +136,7 @@ function whyUnfinished(
 ): string | undefined {
   const download = unfinishedDownloads.find((end) => beside.includes(path + end))
   if (download !== undefined) return `${path + download} is next to it`
+  if (length === 0) return 'it is empty, space reserved for a download, a Git LFS pointer or a web page'
   return Number.isNaN(length) || length === bytes
     ? undefined
     : `it has ${unequalSizes(bytes, length).join(', its header says ')}`

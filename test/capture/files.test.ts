@@ -660,8 +660,12 @@ describe('law 5: what is no backup', () => {
     put('src/other')
     const source = { ...src, mustHave: ['*/tailscaled.state', '*/other'] }
     expect(await failure(source)).toBe(
-      '/src on verda: the archive has no */tailscaled.state; without that it is not a backup',
+      '/src on verda: the archive has no */tailscaled.state with content; without that it is not a backup',
     )
+    // As after a power cut.
+    writeFileSync(at('src/tailscaled.state'), '')
+    settle()
+    expect(await failure(source)).toMatch(/no \*\/tailscaled.state with content/)
     put('src/tailscaled.state')
     expect(await failure(source)).toBe('none')
   })

@@ -290,7 +290,7 @@ describe('sources', () => {
         rmSync(verda('var/lib/tailscale/tailscaled.state'))
         writeFileSync(verda('var/lib/tailscale/derp.json'), '{}')
       },
-      /^wrong sources tailscale: .* has no \*\/tailscaled\.state; without that it is not a backup/,
+      /^wrong sources tailscale: .* has no \*\/tailscaled\.state with content; without that it is not a backup/,
     ],
     [
       'the identity is sealed by a TPM, so that no other machine could use it',
@@ -328,7 +328,7 @@ describe('sources', () => {
       () => {
         for (const kind of ['rsa', 'ed25519']) rmSync(verda(`etc/ssh/ssh_host_${kind}_key`))
       },
-      /^wrong sources ssh-host-keys: .* has no \*\/ssh_host_\*_key; without that/,
+      /^wrong sources ssh-host-keys: .* has no \*\/ssh_host_\*_key with content; without that/,
     ],
     [
       'a file of the credentials is empty',

@@ -72,6 +72,22 @@ it('a model that is shorter than its header says, or has a download beside it, i
   ]).toEqual([0, 'stored', 'stored'])
 })
 
+it.each([
+  ['nothing', ''],
+  ['a Git LFS pointer', 'version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n'],
+  ['a web page', '<!doctype html><title>Access denied</title>'],
+  ['zeros', Buffer.alloc(4096)],
+])('%s in the place of a model is no model', async (_, content) => {
+  workshop.writeModel('loras/no.safetensors', content)
+  const now = new Date()
+  const first = await backUp(now.toISOString())
+  expect(workshop.r2.keys(modelsBucket).join()).not.toContain('loras/no.')
+  expect(first.warnings.join()).toMatch(
+    /loras\/no.safetensors is not whole yet \(it is empty, space reserved/,
+  )
+  expect((await backUp(new Date(now.getTime() + 25 * 3_600_000).toISOString())).code).toBe(1)
+})
+
 it('changed content is stored beside the first, of the same size too, and --at brings back what was there then', async () => {
   const then = (hour: number) => new Date(Date.UTC(2026, 10, 24, hour))
   const lay = (content: string, hour: number) => {

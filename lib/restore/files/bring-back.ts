@@ -1,6 +1,13 @@
 import { constants, lstat, open, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { keystonesOf, type UnfitKind, warningText, whyWorthless, whyWorthlessText } from '../../acceptance.ts'
+import {
+  keystonesOf,
+  mustHaveOf,
+  type UnfitKind,
+  warningText,
+  whyWorthless,
+  whyWorthlessText,
+} from '../../acceptance.ts'
 import type { Source } from '../../inventory.ts'
 import type { Offer } from '../../restore-order.ts'
 import { messageOf, printable } from '../../text.ts'
@@ -11,7 +18,7 @@ import { type Done, Skip } from '../steps/step.ts'
 import { isUsersOwn, type Laid, layCopy, sourcesOf } from './copy.ts'
 import { putInPlace } from './put-in-place.ts'
 import { withStaging } from './staging.ts'
-import { countFilled, takeOutUnfit, withoutRights } from './tree.ts'
+import { isFilled, takeOutUnfit, withoutRights } from './tree.ts'
 import { BadArchive } from './unpack.ts'
 
 export interface BringBackOptions {
@@ -113,8 +120,9 @@ async function mustBeWorth(
   tree: string,
   place: (file: string) => string,
 ): Promise<void> {
-  const files = await countFilled(tree)
-  const flaw = whyWorthless({ files, lacking: [] })
+  const lacking: string[] = []
+  for (const pattern of mustHaveOf(sources)) if (!(await isFilled(tree, pattern))) lacking.push(pattern)
+  const flaw = whyWorthless({ files: Number(await isFilled(tree)), lacking })
   if (flaw !== undefined) throw new BadArchive(flaw)
   for (const keystone of keystonesOf(sources)) {
     const text = await readOwn(place(keystone.file))

@@ -45,12 +45,10 @@ export async function takeOutUnfit(tree: string, base: string): Promise<LeftOut[
     })
 }
 
-/** 0 when no regular file has content, otherwise at least 1. */
-export async function countFilled(tree: string): Promise<number> {
-  const { stdout } = await run(['find', tree, '-type', 'f', '-size', '+0c', '-printf', 'x', '-quit'], {
-    reject: true,
-  })
-  return stdout.length
+/** Whether a regular file has content at a path that matches. */
+export async function isFilled(tree: string, pattern = '*'): Promise<boolean> {
+  const words = ['find', tree, '-type', 'f', '-size', '+0c', '-path', pattern, '-printf', 'x', '-quit']
+  return (await run(words, { reject: true })).stdout !== ''
 }
 
 /** Removes setuid and setgid bits. */

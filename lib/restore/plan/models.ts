@@ -134,7 +134,7 @@ async function isWholeModel(file: string): Promise<boolean> {
     })
     return buffer.subarray(0, bytesRead)
   })
-  return length === is.size
+  return length === is.size && length > 0
 }
 
 /** How to get a model, and what has its name now. */

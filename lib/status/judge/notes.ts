@@ -78,7 +78,7 @@ function offNote({ since, answers }: NonNullable<Seen['verdaOff']>, runs: Runs, 
     return `Verda is marked as off from now on. It still answers; the next status that reaches it removes the mark.`
   const safe = runs.reports.find(({ safeToShutDown }) => safeToShutDown === true)
   const said = safe
-    ? `backup-verda last said SAFE TO SHUT DOWN at ${safe.startedAt.toISOString().slice(0, 16)}Z`
+    ? `backup-verda last said SAFE TO SHUT DOWN at ${safe.at.toISOString().slice(0, 16)}Z`
     : 'no run that was read said SAFE TO SHUT DOWN'
   return `Verda is marked as off on purpose since ${when}Z: what only Verda can do is muted until it answers again; ${said}.`
 }

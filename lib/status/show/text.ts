@@ -36,7 +36,10 @@ export function statusJson(state: Assessment) {
 
 /** One line: whether everything could be restored right now. */
 export function verdict(state: Assessment): string {
-  if (isWhole(state)) return 'ALL GOOD, everything could be restored right now'
+  const warnings = state.findings.filter(({ trouble }) => trouble === 'warning').length
+  const but =
+    warnings > 0 ? ` but for what ${warnings} ${warnings === 1 ? 'warning says' : 'warnings say'}` : ''
+  if (isWhole(state)) return `ALL GOOD${but}, everything could be restored right now`
   if (state.ok) return 'PARTLY CHECKED: no problem found in the stores that were checked'
   const count = state.findings.filter(isWrong).length
   return `ACTION NEEDED: ${count} ${count === 1 ? 'problem' : 'problems'}`

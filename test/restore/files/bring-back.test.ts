@@ -51,6 +51,26 @@ const good = (content: string) => gz({ name: 'etc/ufw/', type: 'folder' }, { nam
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8')
 
 describe('from the best copy that is good', () => {
+  test('whose file that the item must have is empty, falls through to the next', async () => {
+    const keys = (day: string, content: string) =>
+      store(
+        'sfs',
+        `ssh-host-keys-2026-11-${day}.tar.gz`,
+        gz(
+          { name: 'etc/ssh/ssh_host_rsa_key', content },
+          { name: 'etc/ssh/ssh_host_rsa_key.pub', content: 'public' },
+        ),
+      )
+    keys('23', 'key')
+    keys('24', '')
+    const here = await site('ssh-host-keys')
+    await bringBack(here, 'ssh-host-keys')
+    expect(read('etc/ssh/ssh_host_rsa_key')).toBe('key')
+    expect(here.outcomes.get('ssh-host-keys')?.passed).toMatchObject([
+      { reason: expect.stringMatching(/no \*\/ssh_host_\*_key with content/) },
+    ])
+  })
+
   test.each<[string, () => Buffer, { sha256?: string }, RegExp]>([
     ['cut short', () => good('newest').subarray(0, 100), {}, /cannot be unpacked/],
     ['unlike its record', () => good('newest'), { sha256: 'b'.repeat(64) }, /not what its record says/],

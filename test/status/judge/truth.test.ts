@@ -314,4 +314,9 @@ test('live models that no backup takes are an alarm between two runs too, unless
   expect(about(world)).toEqual([[alarm, warning], []])
   world.seen.verdaOff = { since: now, answers: false }
   expect(about(world)).toEqual([[warning], [alarm]])
+  delete world.seen.verdaOff
+  delete world.seen.models?.failures
+  expect(verdict(assess(world.seen))).toBe(
+    'ALL GOOD but for what 1 warning says, everything could be restored right now',
+  )
 })
