@@ -120,7 +120,7 @@ describe('of a workshop in which everything was backed up', () => {
     expect([run.stderr, run.stdout, run.code]).toEqual(['', '', 0])
     const page = readFileSync(path.join(folder, 'status.html'), 'utf8')
     expect(page).toContain('All good, everything could be restored right now')
-    expect(page).toContain('config,scripts --to r2</code>')
+    expect(page.replaceAll(/<\/?span>/g, '')).toContain('config,scripts --to r2</code>')
     expect(page).not.toContain(workshop.r2.secretAccessKey)
     expect(readdirSync(folder)).toEqual(['status.html'])
     const nowhere = await status(['--html', path.join(folder, 'none/status.html')])
