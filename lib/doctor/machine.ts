@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { readCrontab, toolkitRun } from '../crontab.ts'
+import { commandSeconds } from '../hosts/host.ts'
 import { localHost } from '../hosts/local.ts'
 import type { HostName } from '../inventory.ts'
 import { examineSettings } from '../settings/settings.ts'
@@ -59,7 +60,7 @@ export async function thisMachine(environment: Record<string, string | undefined
   const { sfs, roots } = examineSettings(environment).settings
   const read = (file: string) => readFile(file, 'utf8').catch(() => '')
   const here = localHost({ name: 'this machine', root: '/' })
-  const crontab = await here.run('crontab -l', [], { timeout: 10 }).then(
+  const crontab = await here.run('crontab -l', [], { timeout: commandSeconds }).then(
     ({ stdout }) => stdout.toString(),
     () => '',
   )

@@ -1,5 +1,8 @@
 import type { Readable } from 'node:stream'
 
+/** Seconds. What only asks a machine something answers fast or never; a busy machine is slow. */
+export const commandSeconds = 60
+
 /** How a script on a host ended. `exitCodes` are those of its last pipeline, in order. */
 export interface Outcome {
   exitCodes: number[]

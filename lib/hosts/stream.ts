@@ -1,6 +1,6 @@
 import { pipeline, type Readable, Transform } from 'node:stream'
 import { quote } from '../text.ts'
-import { type Host, HostError, mostAnswer, type Outcome, type RunOptions } from './host.ts'
+import { commandSeconds, type Host, HostError, mostAnswer, type Outcome, type RunOptions } from './host.ts'
 import { errorLines } from './lines.ts'
 import type { Child, Ending } from './process.ts'
 import { framing, wrapScript } from './script.ts'
@@ -54,9 +54,6 @@ export function hostBy(transport: Transport): Host {
     },
   }
 }
-
-/** A control command answers fast or never. */
-const commandSeconds = 60
 
 /** See `Host.stream`. Destroying the stream kills the script and all its children. */
 function scriptStream(

@@ -1,4 +1,5 @@
 import { type Finding, NotChecked, ok, warning, wrong } from '../../cli/finding.ts'
+import { commandSeconds } from '../../hosts/host.ts'
 import type { ObjectStoreName } from '../../stores/open.ts'
 import { secondsInWords } from '../../text.ts'
 import type { Check, Checks, Context, Findings } from '../context.ts'
@@ -54,7 +55,7 @@ function checkAgainst(name: ObjectStoreName): Check {
 }
 
 async function checkZone({ here }: Context): Promise<Findings> {
-  const { stdout } = await here.run(script, [], { timeout: 20 })
+  const { stdout } = await here.run(script, [], { timeout: commandSeconds })
   const lines = stdout.toString().split('\n')
   const said = new Map(lines.map((line) => line.split('=') as [string, string]))
   return judgeZone(said.get('Timezone') ?? '', said.get('Offset') ?? '', said.get('NTPSynchronized'))

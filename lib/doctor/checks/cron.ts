@@ -12,6 +12,7 @@ import {
   type ToolkitRun,
   toolkitRun,
 } from '../../crontab.ts'
+import { commandSeconds } from '../../hosts/host.ts'
 import { type CommandName, items } from '../../inventory.ts'
 import { groupBy, messageOf } from '../../text.ts'
 import { verifyFlags } from '../../verify/flags.ts'
@@ -28,7 +29,7 @@ export const cron: Checks = () => [
 ]
 
 async function checkDaemon({ here }: Context): Promise<Findings> {
-  const { exitCodes } = await here.run(daemonScript, [], { timeout: 20 })
+  const { exitCodes } = await here.run(daemonScript, [], { timeout: commandSeconds })
   if (exitCodes[0] === 0) return ok('runs')
   return wrong(
     'does not run: no backup is made on schedule',
@@ -123,7 +124,7 @@ async function judgeLine(
   const again = `correct the line with crontab -e; see ${toolkit}/crontab`
   if (line.refused !== undefined) return wrong(`(${schedule}) fails: ${line.refused}`, again, title)
   const args = [searchPath(variables), log ?? '', line.program, ...line.paths]
-  const { stdout } = await here.run(lineScript, args, { timeout: 20 })
+  const { stdout } = await here.run(lineScript, args, { timeout: commandSeconds })
   const problems = stdout.toString().trimEnd()
   if (problems !== '') return wrong(`(${schedule}) fails: ${problems.replaceAll('\n', '; ')}`, again, title)
   if (log !== undefined) return ok(`(${schedule}) its files exist, and ${log} can be written`, title)
@@ -155,7 +156,7 @@ fi
 async function judgeNode({ variables }: Crontab, here: Context['here'], toolkit: string): Promise<Finding> {
   const search = searchPath(variables)
   const script = 'PATH=$1; node=$(command -v node) && echo "$("$node" --version) $node"'
-  const { stdout } = await here.run(script, [search], { timeout: 20 })
+  const { stdout } = await here.run(script, [search], { timeout: commandSeconds })
   const [version = '', at = ''] = stdout.toString().trim().split(' ')
   const todo = `install -D "$(command -v node)" ${toolkit}/bin/node, and start the crontab with PATH=${toolkit}/bin:/usr/local/bin:/usr/bin:/bin`
   if (version === '') return wrong(`no node in cron's PATH (${search}): every line fails`, todo, 'node')

@@ -1,4 +1,5 @@
 import { type Finding, ok, warning, wrong } from '../../cli/finding.ts'
+import { commandSeconds } from '../../hosts/host.ts'
 import type { Settings } from '../../settings/settings.ts'
 import { bytesInWords } from '../../text.ts'
 import type { Checks, Context, Findings } from '../context.ts'
@@ -44,7 +45,7 @@ async function checkRoom({ host, settings }: Context): Promise<Findings> {
   const { root } = settings.sfs
   const verda = await host('verda')
   const script = 'set -- $(timeout -s KILL 15 stat -f -c "%a %S" -- "$1") && echo "$(($1 * $2))"'
-  const { stdout, exitCodes } = await verda.run(script, [root], { timeout: 20 })
+  const { stdout, exitCodes } = await verda.run(script, [root], { timeout: commandSeconds })
   if (exitCodes[0] === 0) return [judgeRoom(root, 'has', Number(stdout))]
   return wrong(
     `${root} does not answer on Verda`,

@@ -3,7 +3,7 @@ import { tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
 import { type Finding, ok, warning, wrong } from '../../cli/finding.ts'
 import { stepInto, withFile } from '../../files/beneath.ts'
-import type { Host } from '../../hosts/host.ts'
+import { commandSeconds, type Host } from '../../hosts/host.ts'
 import { type Settings, settingNames } from '../../settings/settings.ts'
 import { nearest } from '../../text.ts'
 import type { Checks, Context, Findings } from '../context.ts'
@@ -139,7 +139,7 @@ async function foreignKeys(here: Host, { roots, projectDir }: Settings): Promise
       ),
     ),
   ]
-  const { stdout } = await here.run(keyScript, files, { timeout: 20 })
+  const { stdout } = await here.run(keyScript, files, { timeout: commandSeconds })
   const found = stdout.toString().split('\n').filter(Boolean)
   if (found.length === 0) return []
   return [

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { enginesOf } from '../../capture/image.ts'
 import { type Finding, ok, warning, wrong } from '../../cli/finding.ts'
-import type { Host } from '../../hosts/host.ts'
+import { commandSeconds, type Host } from '../../hosts/host.ts'
 import type { Checks, Context, Findings } from '../context.ts'
 
 /** The oldest Node that the dependencies support: `engines` in package.json. */
@@ -98,7 +98,7 @@ async function checkVerda({ host, settings }: Context): Promise<Findings> {
 
 async function findTools(host: Host, more: readonly string[]): Promise<Tools> {
   const names = [...forCapture.map(({ name }) => name), ...compressors, ...usual, ...more]
-  const { stdout } = await host.run(script, names, { timeout: 20 })
+  const { stdout } = await host.run(script, names, { timeout: commandSeconds })
   const lines = stdout.toString().split('\n')
   const rows = lines.filter(Boolean).map((line) => line.split('\t'))
   return new Map(rows.map(([name = '', path = '', said = '']) => [name, { path, said }]))
@@ -167,7 +167,7 @@ export function isAtLeast(version: string, [major, minor]: readonly [number, num
 async function checkRuntime({ host, settings }: Context): Promise<Findings> {
   const verda = await host('verda')
   const folder = path.join(verda.root, settings.toolkitDir)
-  const { stdout, exitCodes } = await verda.run(runtimeScript, [folder], { timeout: 20 })
+  const { stdout, exitCodes } = await verda.run(runtimeScript, [folder], { timeout: commandSeconds })
   if (exitCodes.includes(exitNoToolkit))
     return warning(
       `there is no toolkit in ${folder}: a restore would have to start with git and npm`,
