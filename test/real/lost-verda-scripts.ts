@@ -1,6 +1,9 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { toolkitFolder } from './toolkit.ts'
 
-/** The content of a running Verda besides the files it shares with the demo's: scripts for a bare machine. */
+/** The content of a running Verda besides the files it shares with the demo's: repositories, and scripts for a machine. */
 
 export const address = '100.89.38.43'
 /** As in the README's first command. */
@@ -80,3 +83,23 @@ fail2ban-client status | grep -q sshd
 tailscale ip -4 | grep -qx ${address}
 crontab ${toolkitFolder}/crontab/verda
 `
+
+/** The project's and the credentials' repositories. */
+export function layRepositories(folder: string): void {
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=test', '-c', 'user.email=test@localhost', ...args], {
+      cwd: folder,
+      stdio: 'pipe',
+    })
+  const commit = (name: string, files: Record<string, string>) => {
+    git('init', '--quiet', '--initial-branch=main', name)
+    for (const [file, content] of Object.entries(files)) {
+      mkdirSync(path.dirname(path.join(folder, name, file)), { recursive: true })
+      writeFileSync(path.join(folder, name, file), content)
+    }
+    git('-C', name, 'add', '--all')
+    git('-C', name, 'commit', '--quiet', '-m', name)
+  }
+  commit('project', { 'docker-compose.yml': 'services: {}\n', 'nginx/nginx.conf': 'events {}\n' })
+  commit('credentials', { '.env': 'PASSWORD=of Mello\n', 'nginx/.htpasswd': 'user001:$apr1$hash\n' })
+}

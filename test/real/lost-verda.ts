@@ -8,7 +8,7 @@ import { buildVerda, leftOut, usersData } from '../../demo/verda.ts'
 import { buckets } from '../../lib/inventory.ts'
 import { type BareMachine, bareMachine } from '../servers/bare-machine.ts'
 import { type Keys, type RealS3, realS3Servers } from '../servers/real-s3.ts'
-import { homes, services, shareAddress, toolkitSettings } from './lost-verda-scripts.ts'
+import { homes, layRepositories, services, shareAddress, toolkitSettings } from './lost-verda-scripts.ts'
 import { stockOf } from './machine-stock.ts'
 import { layToolkit, toolkitFolder } from './toolkit.ts'
 
@@ -150,26 +150,6 @@ export function accessTo({ endpoint }: RealS3, keys: Keys): Record<string, strin
     R2_SECRET_ACCESS_KEY: keys.secretAccessKey,
     ...(keys.sessionToken ? { R2_SESSION_TOKEN: keys.sessionToken } : {}),
   }
-}
-
-/** The project's and the credentials' repositories, and Mello's files. */
-function layRepositories(folder: string): void {
-  const git = (...args: string[]) =>
-    execFileSync('git', ['-c', 'user.name=test', '-c', 'user.email=test@localhost', ...args], {
-      cwd: folder,
-      stdio: 'pipe',
-    })
-  const commit = (name: string, files: Record<string, string>) => {
-    git('init', '--quiet', '--initial-branch=main', name)
-    for (const [file, content] of Object.entries(files)) {
-      mkdirSync(path.dirname(path.join(folder, name, file)), { recursive: true })
-      writeFileSync(path.join(folder, name, file), content)
-    }
-    git('-C', name, 'add', '--all')
-    git('-C', name, 'commit', '--quiet', '-m', name)
-  }
-  commit('project', { 'docker-compose.yml': 'services: {}\n', 'nginx/nginx.conf': 'events {}\n' })
-  commit('credentials', { '.env': 'PASSWORD=of Mello\n', 'nginx/.htpasswd': 'user001:$apr1$hash\n' })
 }
 
 /** As `docker save` writes one. */

@@ -6,7 +6,7 @@ import type { BareMachine } from '../servers/bare-machine.ts'
  * in nanoseconds, links, hard links, holes, and extended attributes with ACLs and capabilities.
  */
 export async function stockOf(
-  machine: BareMachine,
+  machine: Pick<BareMachine, 'do'>,
   paths: readonly string[],
   except: Partial<Exceptions> = {},
 ): Promise<Stock> {

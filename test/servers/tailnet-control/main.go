@@ -1,5 +1,6 @@
 // Command tailnet-control is a tailnet's centre for tests: the control server that Tailscale's own integration tests use, with a relay
-// (DERP) and a STUN server beside it, all on 127.0.0.1 of the network namespace in which it is started.
+// (DERP) and a STUN server beside it, all on 127.0.0.1 of the network namespace in which it is started. Nodes find it at the address of -at,
+// by which a machine of its own reaches that 127.0.0.1.
 //
 // A node key that it knows needs no login and keeps its address; a new one needs the key that -auth-key says, as often as that is shown,
 // and gets the next address of 100.64.0.0/10. What it knows is in memory alone. Orders come on standard input, a line each, `expire 100.64.0.1`
@@ -32,16 +33,17 @@ import (
 
 func main() {
 	authKey := flag.String("auth-key", "", "what a new node has to show")
+	at := flag.String("at", "127.0.0.1", "the address at which nodes find it")
 	flag.Parse()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
-	url := "http://" + listener.Addr().String()
+	url := fmt.Sprintf("http://%s:%d", *at, listener.Addr().(*net.TCPAddr).Port)
 	control := &testcontrol.Server{
 		ExplicitBaseURL:  url,
 		AllNodesSameUser: true,
-		DERPMap:          relay(),
+		DERPMap:          relay(*at),
 		Verbose:          true,
 	}
 	doorman := &doorman{control: control, authKey: *authKey, known: map[key.NodePublic]bool{}}
@@ -120,8 +122,8 @@ func (d *doorman) order(verb, address string) {
 	}
 }
 
-// relay starts a DERP and a STUN server and returns the map that makes them the only ones.
-func relay() *tailcfg.DERPMap {
+// relay starts a DERP and a STUN server, found at that address, and returns the map that makes them the only ones.
+func relay(at string) *tailcfg.DERPMap {
 	stun := stunserver.New(context.Background())
 	if err := stun.Listen("127.0.0.1:0"); err != nil {
 		log.Fatal(err)
@@ -138,11 +140,11 @@ func relay() *tailcfg.DERPMap {
 		Nodes: []*tailcfg.DERPNode{{
 			Name:             "1",
 			RegionID:         1,
-			HostName:         "127.0.0.1",
-			IPv4:             "127.0.0.1",
+			HostName:         at,
+			IPv4:             at,
 			IPv6:             "none",
 			STUNPort:         stun.LocalAddr().(*net.UDPAddr).Port,
-			STUNTestIP:       "127.0.0.1",
+			STUNTestIP:       at,
 			DERPPort:         derp.Listener.Addr().(*net.TCPAddr).Port,
 			InsecureForTests: true,
 		}},

@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { differences, type Stock } from '../../demo/stock.ts'
+import { stockOf } from '../real/machine-stock.ts'
+import { mountShare, restoreAll, unpackToolkit } from '../real/restore-bare.ts'
+import { Machine } from './machine.ts'
+import {
+  inForce,
+  layPlace,
+  leftOut,
+  prepareVerda,
+  restoredPaths,
+  setUpVerda,
+  shareScript,
+  startControl,
+  startVerda,
+} from './workshop.ts'
+
+/** The story that the toolkit is for: Verda is set up, backed up and destroyed, and a new machine takes its place. */
+const place = layPlace('lost-verda')
+const share = new Machine('share', place, { cores: 1, memory: 512 })
+const verda = new Machine('verda', place)
+const fresh = new Machine('new', place)
+let control: Awaited<ReturnType<typeof startControl>>
+let before: { stock: Stock; inForce: string }
+let kept: string
+
+beforeAll(async () => {
+  control = await startControl()
+  share.prepare(shareScript)
+  await prepareVerda(verda)
+  await share.boot()
+})
+afterAll(async () => {
+  for (const machine of [share, verda, fresh]) {
+    await machine.cut()
+    machine.destroy()
+  }
+  await control.close()
+})
+
+const look = async (machine: Machine) => ({
+  stock: await stockOf(machine, restoredPaths, { whole: leftOut }),
+  inForce: await machine.do(inForce),
+})
+/** Names, sizes and times of the share's files. */
+const onShare = () => share.do('cd /srv/nfs/SFS-prod/cache && find . -name "*-20*" | sort | xargs sha256sum')
+
+test('verda is set up as the page says, and its first backups are OK', async () => {
+  await verda.boot()
+  await startVerda(verda, control.login)
+  await setUpVerda(verda)
+  const plan = await verda.do('comfyume-backup backup-cron --dry-run')
+  expect(plan).toContain('tailscale')
+  for (const line of ['backup-cron', 'backup-cron --only home-dev,root-home,scripts,containers'])
+    expect(await verda.do(`comfyume-backup ${line} 2>&1`, { timeout: 1200 })).toMatch(/ OK backup-cron/)
+  await verda.do('comfyume-backup verify --store sfs', { timeout: 1200 })
+  before = await look(verda)
+  expect(before.inForce).toContain('address 100.64.0.1')
+  kept = await onShare()
+})
+
+test('verda is destroyed, and the three commands of the page bring everything back', async () => {
+  await verda.cut()
+  verda.destroy()
+  await fresh.boot()
+  for (const line of [mountShare, unpackToolkit]) await fresh.do(line)
+  expect(await fresh.do(`${restoreAll} --yes 2>&1`, { timeout: 1800 })).toMatch(/ OK restore/)
+  await expectSameAsBefore()
+})
+
+test('it is all still there after a reboot', async () => {
+  await fresh.reboot()
+  await fresh.do('until mountpoint -q /mnt/sfs && tailscale ip -4 && fail2ban-client ping; do sleep 1; done')
+  await expectSameAsBefore()
+})
+
+test("the next run of the new machine's own cron is OK, and no earlier archive is gone", async () => {
+  await fresh.do(`date -s "$(date -d '+1 hour' +%Y-%m-%dT%H:04:55)"
+    log=/var/log/comfyume-backup.log
+    until grep -qE ' (OK|FAILED|BUSY) backup-cron' $log; do sleep 1; done 2>/dev/null; cat $log; grep -q ' OK ' $log`)
+  expect((await onShare()).split('\n')).toEqual(expect.arrayContaining(kept.trim().split('\n')))
+})
+
+async function expectSameAsBefore() {
+  const after = await look(fresh)
+  expect(after.inForce).toBe(before.inForce)
+  expect(differences(before.stock, after.stock)).toEqual([])
+}
