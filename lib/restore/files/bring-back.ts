@@ -55,7 +55,9 @@ export async function bringBack(
         left.push({ path: path.relative(tree, place(file)), kind: 'of another environment' })
       }
       if (isUsersOwn(name)) await withoutRights(tree)
-      if (!single) await mustBeWorth(sources, tree, place)
+      // A clone has what git keeps: the toolkit's lacks the Node runtime, which its archive must have.
+      const required = offer.kind === 'repository' ? [] : mustHaveOf(sources)
+      if (!single) await mustBeWorth(sources, required, tree, place)
       tellLeftOut(context, name, left)
       await options.before?.()
       const { changed, aside, stayed } = await putInPlace({
@@ -117,11 +119,12 @@ function tellLeftOut(context: RestoreContext, name: string, left: readonly Left[
 /** Throws BadArchive for a tree that is no backup of the item, by the rules a capture uses (law 11). */
 async function mustBeWorth(
   sources: readonly Source[],
+  required: readonly string[],
   tree: string,
   place: (file: string) => string,
 ): Promise<void> {
   const lacking: string[] = []
-  for (const pattern of mustHaveOf(sources)) if (!(await isFilled(tree, pattern))) lacking.push(pattern)
+  for (const pattern of required) if (!(await isFilled(tree, pattern))) lacking.push(pattern)
   const flaw = whyWorthless({ files: Number(await isFilled(tree)), lacking })
   if (flaw !== undefined) throw new BadArchive(flaw)
   for (const keystone of keystonesOf(sources)) {
