@@ -382,7 +382,10 @@ describe('sources', () => {
     seed()
     const isWrong = line instanceof RegExp || String(line).startsWith('wrong')
     const expected = line instanceof RegExp ? expect.stringMatching(line) : line
-    expect(await found({}, 'sources')).toEqual({ code: isWrong ? 1 : 0, lines: [expected].flat() })
+    const { code, lines } = await found({}, 'sources')
+    // A run of every check also names the Node that is gone with the toolkit.
+    const ofSources = lines.filter((one) => !one.startsWith('warning tools runtime: there is no toolkit'))
+    expect({ code, lines: ofSources }).toEqual({ code: isWrong ? 1 : 0, lines: [expected].flat() })
   })
 })
 

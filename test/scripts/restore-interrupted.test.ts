@@ -40,8 +40,9 @@ it('after a kill the marker is there and keeps backup-cron from capturing, until
 
 /** R2 never answers the request, which is the one after `after` others of its kind. */
 const stalls = async (operation: string, after = 0) => {
+  const before = world.r2.log.length
   world.r2.fail({ operation, how: 'stall', after })
-  while (!world.r2.log.some(({ fault }) => fault === 'stall')) await sleep(20)
+  while (!world.r2.log.slice(before).some(({ fault }) => fault === 'stall')) await sleep(20)
 }
 /** R2 never answers for an archive; records are read while the restore plans. */
 const archiveStalls = async (before: number) => {
@@ -133,9 +134,8 @@ it('Ctrl-C in verify says that nothing is kept, and the line that starts over', 
 
 it('of two at once the second ends with 75 and names the first; another folder is no matter of theirs', async () => {
   const to = world.drill()
-  world.r2.fail({ operation: 'ListObjectsV2', how: 'stall', times: 1 })
   const first = world.restore(['--only', 'env', '--yes', '--json', '--root', to], { ownProcess: true })
-  while (!world.r2.log.some(({ fault }) => fault === 'stall')) await sleep(20)
+  await stalls('ListObjectsV2')
   const second = await world.restore(['--only', 'env', '--yes', '--json', '--root', to])
   expect([second.code, second.stdout]).toEqual([75, ''])
   expect(second.stderr).toMatch(new RegExp(`another restore to ${to} is running: pid \\d+ \\(restore since `))
