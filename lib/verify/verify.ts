@@ -89,10 +89,9 @@ export async function verify(
   if (plan.stores.every(({ view }) => view.shelves.length === 0))
     tell({ kind: 'problem', text: 'no store could be read' })
   else if (plan.stores.every(({ view }) => view.byItem.flat().length === 0))
-    tell({
-      kind: 'problem',
-      text: 'no store has any of the items asked for: nothing was verified',
-    })
+    tell({ kind: 'problem', text: 'no store has any of the items asked for: nothing was verified' })
+  else if (plan.stores.every(({ reads }) => reads.length === 0))
+    tell({ kind: 'problem', text: 'the budget is too small for any archive: nothing was verified' })
   await Promise.all(
     plan.stores.map(async (store) => {
       const { name, byItem, shelves } = store.view

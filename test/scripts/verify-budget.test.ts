@@ -27,6 +27,12 @@ async function verify(hour: number, args: string[] = [], env: Record<string, str
 }
 
 describe('with a budget', () => {
+  test('that is too small for any archive, nothing was verified, which is no success', async () => {
+    const { code, problems } = await verify(1, ['--store', 'sfs', '--bytes', '1'])
+    expect(problems).toEqual(['the budget is too small for any archive: nothing was verified'])
+    expect(code).toBe(1)
+  })
+
   test('the newest come first, then what was proven longest ago, run after run', async () => {
     const runs = [await verify(1, ['--bytes', '350']), await verify(2, ['--bytes', '350'])]
     expect(runs[0]?.read).toEqual(['fail2ban 23', 'ufw 23', 'env 23'])
