@@ -22,6 +22,8 @@ export interface ItemOutcome {
   passed?: { source: RestoreSource; key: string; reason: string }[]
   /** Members not put back, because no backup should hold them. */
   left?: string[]
+  /** Users' files that came back without their setuid or setgid bit. */
+  stripped?: string[]
   /** For an increment: how many archives were unpacked, including its own. */
   links?: number
   /** Paths in its list that its archives lack, or have only in an older state. */

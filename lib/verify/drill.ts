@@ -220,10 +220,11 @@ export async function differencesFrom(context: RestoreContext, outcome: ItemOutc
   const { code, differences, complaints } = offer.links
     ? await compareChain(context, outcome.item, offer, place)
     : await compare(script, [place], await openOffer(context, outcome.item, offer))
-  const left = outcome.left ?? []
+  const { left = [], stripped = [] } = outcome
   const isLeftOut = (line: string) => {
     const about = memberPath(line.replace(/^tar: /, ''))
-    return left.some((member) => about.startsWith(`${member}: `))
+    const isMode = stripped.some((member) => about === `${member}: Mode differs`)
+    return isMode || left.some((member) => about.startsWith(`${member}: `))
   }
   const lines = `${differences}\n${complaints}`
     .split('\n')

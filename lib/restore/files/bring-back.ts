@@ -54,7 +54,7 @@ export async function bringBack(
         await rm(place(file))
         left.push({ path: path.relative(tree, place(file)), kind: 'of another environment' })
       }
-      if (isUsersOwn(name)) await withoutRights(tree)
+      const stripped = isUsersOwn(name) ? await withoutRights(tree) : []
       // A clone has what git keeps: the toolkit's lacks the Node runtime, which its archive must have.
       const required = offer.kind === 'repository' ? [] : mustHaveOf(sources)
       if (!single) await mustBeWorth(sources, required, tree, place)
@@ -86,6 +86,7 @@ export async function bringBack(
         ...(base === '' ? {} : { base }),
         ...(offer.links ? { links: offer.links.length } : {}),
         ...(left.length > 0 ? { left: left.map((one) => one.path) } : {}),
+        ...(stripped.length > 0 ? { stripped } : {}),
         ...(lacking.length > 0 ? { lacking: lacking.slice(0, mostNamed) } : {}),
         ...(passed.length > 0 ? { passed } : {}),
         ...(aside.length > 0 ? { aside } : {}),

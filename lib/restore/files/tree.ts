@@ -51,11 +51,11 @@ export async function isFilled(tree: string, pattern = '*'): Promise<boolean> {
   return (await run(words, { reject: true })).stdout !== ''
 }
 
-/** Removes setuid and setgid bits. */
-export async function withoutRights(tree: string): Promise<void> {
-  await run(['find', tree, '-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'], {
-    reject: true,
-  })
+/** Removes setuid and setgid bits, and returns the paths of their files. */
+export async function withoutRights(tree: string): Promise<string[]> {
+  const words = ['find', tree, '-type', 'f', '-perm', '/6000', '-printf', '%P\\0']
+  const { stdout } = await run([...words, '-exec', 'chmod', 'ug-s', '{}', '+'], { reject: true })
+  return stdout.split('\0').filter(Boolean)
 }
 
 /**
