@@ -25,7 +25,7 @@ export const restore = (flags = '') => restoreAll.replace(/ --full$/, ` ${flags}
 export const backUp = (flags = '') => restoreAll.replace(/ restore --full$/, ` backup-cron ${flags}`)
 
 /** The users' folders and password file come from elsewhere, and were not on Verda. */
-const fromElsewhere = [usersData, `${path.dirname(usersData)}/nginx/.htpasswd`]
+export const fromElsewhere = [usersData, `${path.dirname(usersData)}/nginx/.htpasswd`]
 
 /**
  * Every difference from the lost Verda: all backed-up files, and what no archive holds (daemons, firewall,
@@ -51,7 +51,7 @@ export async function whatIsWrong(machine: BareMachine, world: LostVerda): Promi
 }
 
 /** ufw rewrites its files when it is turned off and on; other programs and tests add files to the folders. */
-function atRest(stock: Stock): Stock {
+export function atRest(stock: Stock): Stock {
   const copy = new Map([...stock].map(([name, facts]) => [name, { ...facts }]))
   for (const name of [
     '/etc/ssh',
