@@ -8,7 +8,7 @@ import { layPlace, prepareVerda, setUpVerda, shareScript, startControl, startVer
 const cuts = Number(process.env.CUTS ?? 50)
 const random = randomOf(Number(process.env.SEED ?? 1))
 const place = layPlace('cuts')
-const share = new Machine('share', place, { cores: 1, memory: 512 })
+const share = new Machine('share', place, { memory: 512 })
 const verda = new Machine('verda', place)
 let control: Awaited<ReturnType<typeof startControl>>
 let seconds = 0

@@ -17,7 +17,7 @@ import {
 
 /** The story that the toolkit is for: Verda is set up, backed up and destroyed, and a new machine takes its place. */
 const place = layPlace('lost-verda')
-const share = new Machine('share', place, { cores: 1, memory: 512 })
+const share = new Machine('share', place, { memory: 512 })
 const verda = new Machine('verda', place)
 const fresh = new Machine('new', place)
 let control: Awaited<ReturnType<typeof startControl>>

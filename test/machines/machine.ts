@@ -30,7 +30,6 @@ export interface Place {
 export interface MachineOptions {
   /** What its clock says at the start, in UTC: `2026-12-01T10:00:00`. */
   clock?: string
-  cores?: number
   /** MiB. */
   memory?: number
 }
@@ -116,7 +115,7 @@ export class Machine {
       ])
     const socket = path.join(this.folder, 'agent')
     const number = numbers[this.name]
-    const { clock, cores = 2, memory = 1024 } = this.options
+    const { clock, memory = 1024 } = this.options
     const output = openSync(path.join(this.folder, 'qemu'), 'a')
     const started = Date.now()
     this.#qemu = spawn(
@@ -127,8 +126,9 @@ export class Machine {
           accelerator(image),
           '-cpu',
           'qemu64,-svm',
+          // With two, an emulated Node dies of illegal instructions in most runs.
           '-smp',
-          String(cores),
+          '1',
           '-m',
           String(memory),
           '-nodefaults',

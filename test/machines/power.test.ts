@@ -7,7 +7,7 @@ import { folderOf, Machine } from './machine.ts'
 const folder = folderOf('power')
 const hostDisk = path.join(folder, 'host.img')
 execFileSync('mkfs.ext4', ['-q', '-L', 'host', hostDisk, '8M'])
-const machine = new Machine('mello', { folder, port: 20_000, hostDisk }, { cores: 1 })
+const machine = new Machine('mello', { folder, port: 20_000, hostDisk })
 afterAll(async () => {
   await machine.cut()
   machine.destroy()
