@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Source } from '../../lib/inventory.ts'
 import { putInPlace } from '../../lib/restore/files/put-in-place.ts'
+import { make, stateOf } from '../restore/files/trees.ts'
 
 const project = path.resolve(import.meta.dirname, '../..')
 
@@ -32,31 +33,12 @@ afterEach(() => {
 const ufw: Source[] = [{ path: '/etc/ufw', required: true }]
 const whole: Source[] = [{ path: '/etc/ufw', required: true, whole: true }]
 
-/** Runs bash in a folder that is made for it. */
-const make = (below: string, script: string) => {
-  mkdirSync(below, { recursive: true })
-  execFileSync('bash', ['-c', `set -e; cd "$1"; ${script}`, 'make', below], {
-    env: { ...process.env, LC_ALL: 'C' },
-  })
-}
 const stage = (script: string) => {
   rmSync(path.join(folder, 'staging'), { recursive: true })
   make(staged(), script)
 }
 const place = (sources: Source[] = ufw, base = '') =>
   putInPlace({ staged: staged(), base, root, sources, aside: aside() })
-/** All that a file system says of a tree, but for inodes, ctimes and atimes, and for sizes of folders. */
-const stateOf = (below: string) =>
-  execFileSync(
-    'bash',
-    [
-      '-c',
-      `cd "$1" && find . \\( -type d -printf '%P %y %m %U %G %T@\\n' \\) -o -printf '%P %y %m %U %G %s %n %T@ %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 -r sha256sum`,
-      'state',
-      below,
-    ],
-    { env: { ...process.env, LC_ALL: 'C' } },
-  ).toString('latin1')
 const at = (file: string) => path.join(root, file)
 
 describe('cut off at any moment and run again', () => {

@@ -1,9 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expectSurroundings } from '../restore/files/surroundings.ts'
 import { type Member, tarOf } from '../restore/tar-writer.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -22,20 +23,9 @@ beforeEach(() => {
 })
 afterEach(() => {
   vi.unstubAllEnvs()
-  expectSurroundings()
+  expectSurroundings(folder)
   rmSync(folder, { recursive: true })
 })
-
-/** Nothing but the folder that was unpacked into may have changed. */
-function expectSurroundings() {
-  expect(readdirSync(folder).sort()).toEqual(['outside', 'sentinel', 'staging'])
-  expect(readdirSync(path.join(folder, 'staging'))).toEqual(['tree'])
-  expect(readdirSync(outside)).toEqual(['sentinel'])
-  for (const file of [path.join(outside, 'sentinel'), path.join(folder, 'sentinel')]) {
-    expect(readFileSync(file, 'utf8')).toBe('untouched')
-    expect(statSync(file)).toMatchObject({ nlink: 1, mode: 0o100644 })
-  }
-}
 
 const gz = (...members: Member[]) => gzipSync(tarOf(...members))
 
