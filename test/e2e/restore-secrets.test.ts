@@ -3,34 +3,14 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { buildRestorable, type Restorable } from '../scripts/restorable.ts'
+import type { Restorable } from '../scripts/restorable.ts'
+import { buildSecretWorld, expectNoSecret, settings } from '../scripts/secret-world.ts'
 
 let world: Restorable
-const canary = (of: string) => `canary-of-${of}`
-const settings = {
-  R2_SECRET_ACCESS_KEY: '',
-  HETZNER_ENDPOINT: 'http://127.0.0.1:9',
-  HETZNER_ACCESS_KEY_ID: canary('hetzners-key'),
-  HETZNER_SECRET_ACCESS_KEY: canary('hetzners-secret'),
-  TAILSCALE_AUTHKEY: canary('tailscale'),
-  BACKUP_PING_URL: `https://ping.invalid/${canary('ping')}`,
-  SCRIPTS_REPO: `https://somebody:${canary('scripts')}@127.0.0.1:9/scripts.git`,
-}
 beforeAll(async () => {
-  world = await buildRestorable({ quick: true })
-  settings.R2_SECRET_ACCESS_KEY = world.r2.secretAccessKey
-  world.verda.write('home/dev/comfyume-v1/.env', `ADMIN_PASSWORD=${canary('env')}\n`, 0o600)
-  world.workshop.write('home/dev/comfyume-v1/nginx/.htpasswd', `user001:${canary('htpasswd')}\n`)
-  const env = { BACKUP_NOW: '2026-11-24T18:00:00Z' }
-  await world.verda.cron(['--only', 'env,home-dev'], { env })
-  await world.workshop.backupMello(['--only', 'credentials'], env)
+  world = await buildSecretWorld()
 })
 afterAll(() => world.dispose())
-
-function expectNoSecret(text: string): void {
-  expect(text).not.toContain('canary-of-')
-  expect(text).not.toContain(world.r2.secretAccessKey)
-}
 
 async function thereIs(file: string): Promise<void> {
   while (!existsSync(file)) await sleep(5)
@@ -48,7 +28,7 @@ it('law 9: puts no secret on a command line', async () => {
     await sleep(30)
   }
   expect(seen).toContain('scripts/restore.ts')
-  expectNoSecret(seen)
+  expectNoSecret(seen, world)
 })
 
 it('law 9: gives what it writes the mode that it had, and what it makes for itself to its user alone', async () => {
