@@ -406,7 +406,7 @@ describe('what is left out', () => {
       .string({ unit: letters, minLength: 1, maxLength: 4 })
       .filter((text) => !['.', '..'].includes(text))
     const file = fc.array(word, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'))
-    // Of a pattern that ends in a backslash which escapes nothing find says that it matches nothing, and tar that it is a backslash. The inventory has none.
+    // A last backslash that escapes nothing: find matches nothing, tar a backslash. The inventory has none.
     const isPattern = (text: string) => !/(?<!\\)(?:\\\\)*\\$/.test(text)
     const pattern = fc
       .oneof(
