@@ -1,8 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
 import { buildRestorable, type Restorable } from './restorable.ts'
 
-/** Settings and files that hold secrets, each with the word `canary` in it but for the key of R2. */
-export const canary = (of: string) => `canary-of-${of}`
+/** Of this process alone: other tests' processes are no leak. */
+const mark = `canary-${randomBytes(8).toString('hex')}`
+/** Settings and files that hold secrets, each with this mark in it but for the key of R2. */
+export const canary = (of: string) => `${mark}-of-${of}`
 export const settings = {
   R2_SECRET_ACCESS_KEY: '',
   HETZNER_ENDPOINT: 'http://127.0.0.1:9',
@@ -26,6 +29,6 @@ export async function buildSecretWorld(): Promise<Restorable> {
 }
 
 export function expectNoSecret(text: string, world: Restorable): void {
-  expect(text).not.toContain('canary-of-')
+  expect(text).not.toContain(mark)
   expect(text).not.toContain(world.r2.secretAccessKey)
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -61,7 +62,8 @@ const clockToleranceMs = 15 * 60_000
 
 export async function startS3Server(options: S3ServerOptions): Promise<S3Server> {
   const accessKeyId = 'AKINPROCESS'
-  const secretAccessKey = 'in-process-secret'
+  // Its own, so that a test finds only what comes from its server among the machine's processes.
+  const secretAccessKey = `in-process-secret-${randomBytes(8).toString('hex')}`
   await mkdir(options.folder, { recursive: true })
   const objects = s3Objects(options.folder, options.buckets)
   if (options.saved) loadIndex(options.folder, objects)
