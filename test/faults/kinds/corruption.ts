@@ -8,10 +8,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
+import { listOf } from '../oracle/records.ts'
 import { type Kind, later, said } from '../round.ts'
 
 /**
- * Between two runs a good copy on the share or Mello rots: a bit, its end, its record, or all of it.
+ * Between two runs a good copy on the share or Mello rots: a bit, its end, its record, an increment's list, or all of it.
  * It must never be offered as good or cost another good copy, and the next day's run must store a good one.
  */
 export const corruption: Kind = {
@@ -23,17 +24,30 @@ export const corruption: Kind = {
     const store = command === 'backup-cron' ? 'sfs' : 'mello'
     const root = store === 'sfs' ? world.verda.cache : world.disks.mello
     const items = Object.keys(asked)
+    // An increment has a list, which can rot too.
+    if (store === 'mello' && items.includes('home-dev'))
+      for (const minutes of [0, 60]) {
+        round.now = later(round.now, minutes)
+        world.change('home-dev', random)
+        world.settle()
+        world.witness(round.now)
+        await round.run()
+        await oracle.accept()
+      }
     const good = oracle.good().filter((backup) => backup.store === store && items.includes(backup.item))
     const newest = [...good].sort((a, b) => (a.time < b.time ? 1 : -1))[0]
     const victim = random.chance(0.6) ? newest : good.length > 0 ? random.pick(good) : undefined
     if (victim === undefined)
       return { runs: [await round.run()], what: 'nothing there to rot', tooLate: true }
     const archive = path.join(root, victim.key)
-    const how = random.pick(['bit', 'bit', 'end', 'longer', 'gone', 'record-bit', 'record-gone'] as const)
+    const hows = ['bit', 'bit', 'end', 'longer', 'gone', 'record-bit', 'record-gone']
+    const how = random.pick(
+      victim.links.length === 0 ? hows : [...hows, ...['bit', 'end', 'gone'].map((one) => `list-${one}`)],
+    )
     // Links share their bytes: damage to one is damage to all.
     const inode = (key: string) => lstatSync(path.join(root, key)).ino
     const alike = good.filter(({ key }) => inode(key) === inode(victim.key))
-    const broken = how === 'gone' || how.startsWith('record') ? [victim] : alike
+    const broken = how === 'gone' || /^(record|list)-/.test(how) ? [victim] : alike
     for (const { key } of broken) world.damaged.add(`${store} ${key}`)
     rot(archive, how, random.next())
     if (how === 'record-gone' && store === 'sfs') world.foreign.add(`sfs ${victim.key}`)
@@ -71,8 +85,9 @@ export const corruption: Kind = {
   },
 }
 
-function rot(archive: string, how: string, where: number): void {
-  const file = how.startsWith('record') ? `${archive}.sha256` : archive
+function rot(archive: string, what: string, where: number): void {
+  const how = what.replace('list-', '')
+  const file = how.startsWith('record') ? `${archive}.sha256` : how === what ? archive : listOf(archive)
   const content = readFileSync(file)
   const at = Math.floor(where * content.length)
   if (how === 'end') truncateSync(file, at)

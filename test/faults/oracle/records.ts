@@ -55,10 +55,13 @@ function follow(backup: Backup, found: ReadonlyMap<string, Backup>, view: View):
       backup.wrong ??= `it builds on ${base.key}, which is none`
     base = at && baseOf(at)
   }
-  if (backup.links.length > 0 && !view.has(listOf(backup.key))) backup.wrong ??= 'it has no list'
+  if (backup.links.length === 0) return
+  const [, digest] =
+    /^# list: ([0-9a-f]{64})/m.exec(view.get(backup.recordKey)?.content.toString() ?? '') ?? []
+  if (view.get(listOf(backup.key))?.sha256 !== digest) backup.wrong ??= 'its list is not what its record says'
 }
 
-const listOf = (key: string) => key.replace(/\.tar\.gz$/, '.list.gz')
+export const listOf = (key: string) => key.replace(/\.tar\.gz$/, '.list.gz')
 
 /** Whether a fault damaged it, or what it builds on. */
 export function isDamaged({ damaged }: World, { store, key, links }: Backup): boolean {
