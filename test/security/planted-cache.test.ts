@@ -19,14 +19,23 @@ beforeAll(() => {
   expect(readdirSync(cache).length).toBeGreaterThan(5)
   for (const name of readdirSync(cache)) {
     const file = path.join(cache, name)
-    const entry = JSON.parse(readFileSync(file, 'utf8'))
+    const entry = entryIn(file)
     writeFileSync(
       file,
-      JSON.stringify({ ...entry, code: `process.stderr.write('planted\\n');${entry.code}` }),
+      JSON.stringify({ ...entry, code: `process.stderr.write('planted\\n');${entry.code ?? ''}` }),
     )
   }
 })
 afterAll(() => rmSync(tmp, { recursive: true }))
+
+/** The command may end while tsx is still writing an entry. */
+function entryIn(file: string): { code?: string } {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch {
+    return {}
+  }
+}
 
 function run(env: Record<string, string>) {
   const { PATH = '' } = process.env
