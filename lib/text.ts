@@ -136,6 +136,18 @@ export function readSize(text: string): number | undefined {
   return bytes >= 1 && Number.isSafeInteger(bytes) ? bytes : undefined
 }
 
+/** Three parts of 16 MiB are sent at once, and each must finish within 15 minutes. */
+const slowestUpload = 256 * 1024
+
+/** What `readRate` accepts. */
+export const rates = 'a size a second such as 20M, and at least 256K: a slower upload counts as hanging'
+
+/** Bytes a second for uploads. Undefined for what is no size, or too slow. */
+export function readRate(text: string): number | undefined {
+  const bytes = readSize(text) ?? 0
+  return bytes >= slowestUpload ? bytes : undefined
+}
+
 /** A word as a shell takes it literally. */
 export function quote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`

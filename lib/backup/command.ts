@@ -1,6 +1,8 @@
 import { tellingOfBreak } from '../cli/confirm.ts'
+import { FlagError } from '../cli/flags.ts'
+import type { Given } from '../cli/main.ts'
 import { coloured, noteLostOutput, print, printJson } from '../cli/output.ts'
-import { type Pinger, tell } from '../cli/ping.ts'
+import { tell } from '../cli/ping.ts'
 import { stateFolder } from '../files/state.ts'
 import { openHosts } from '../hosts/open.ts'
 import type { BucketName, CommandName, StoreName } from '../inventory.ts'
@@ -32,8 +34,11 @@ export function planBackup(command: CommandName, asked: AskedOfBackup, toolkit: 
   const selected = selectItems({ command, ...asked })
   const named = selected.flatMap(({ stores }) => stores)
   const needed = named.filter((store) => store !== 'hetzner' || asked.to?.includes(store))
+  if (asked.limit !== undefined && !named.some((store) => store === 'r2' || store === 'hetzner'))
+    throw new FlagError('--limit is for uploads to object storage, and nothing here goes there')
   const environment = loadEnvironment(toolkit)
-  const settings = readSettings(environment, needed)
+  const read = readSettings(environment, needed)
+  const settings = { ...read, uploadLimit: asked.limit ?? read.uploadLimit }
   const plan = makePlan(command, selected, settings, settings.now ?? new Date())
   return { plan, settings, state: stateFolder(environment.XDG_STATE_HOME) }
 }
@@ -71,7 +76,7 @@ export interface BackupRun extends Omit<Run, 'end'>, AsyncDisposable {
 export async function beginBackup(
   { plan, settings, state }: Planned,
   asked: AskedOfBackup,
-  ping: Pinger,
+  { ping, again }: Pick<Given, 'ping' | 'again'>,
 ): Promise<BackupRun> {
   ping.start()
   const { command, jobs } = plan
@@ -100,7 +105,7 @@ export async function beginBackup(
   }
   const run = begin(plan, context)
   const { report } = run
-  const told = tellingOfBreak(() => breakText(plan, report.items))
+  const told = tellingOfBreak(() => breakText(plan, report.items, again))
   return {
     ...run,
     async judgeShutdown() {

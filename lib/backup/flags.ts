@@ -1,11 +1,18 @@
 import { type Asked, flag, list, number, planFlags } from '../cli/flags.ts'
 import type { CommandName } from '../inventory.ts'
+import { rates, readRate } from '../text.ts'
 
 export const backupFlags = {
   only: list('a,b', 'these items or groups instead of the default set'),
   to: list('STORES', "only these of each item's stores: sfs, mello, r2, hetzner"),
   quick: flag('leave out models and images; for backup-mello the outputs'),
   acceptShrink: flag('accept an archive of less than half the size of the one before'),
+  limit: {
+    value: 'RATE',
+    help: 'the most bytes a second to object storage, such as 20M; default: UPLOAD_LIMIT',
+    read: readRate,
+    takes: rates,
+  },
   wait: number('SECONDS', 'wait this long for items that another process is backing up', {
     least: 0,
     most: 999_999,

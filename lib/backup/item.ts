@@ -3,23 +3,14 @@ import { shrank, type Warning, warningText, whatIsUnreadable, whyShrunken } from
 import { type Capture, ChangedWhileRead, type Listing, type Stream, type Survey } from '../capture/capture.ts'
 import { writeList } from '../capture/list.ts'
 import { listName } from '../chain.ts'
-import { type Copy, type KnownCopy, newestAndLater, readCopy } from '../copies.ts'
-import {
-  ladder,
-  makeStamp,
-  nameOf,
-  readArchiveName,
-  recordName,
-  type StampUnit,
-  stampTime,
-} from '../naming.ts'
+import { type Copy, type KnownCopy, newestAndLater } from '../copies.ts'
+import { makeStamp, nameOf, recordName, type StampUnit } from '../naming.ts'
 import { type ArchiveRecord, makeRecord } from '../record.ts'
 import { type Digests, makeDigests } from '../stores/digests.ts'
 import {
   type AppendOnlyStore,
   KeyExists,
   type Receipt,
-  type RotatingStore,
   Rotten,
   rotates,
   StoreError,
@@ -37,6 +28,7 @@ import {
   type Since,
   TooLarge,
 } from './increments.ts'
+import { mendPairs, type Place, placeFor } from './place.ts'
 import type { Target } from './plan.ts'
 import type { StoreOutcome } from './report.ts'
 import { contentCheck } from './same-content.ts'
@@ -434,45 +426,4 @@ async function elsewhere(context: JobContext, writing: Writing): Promise<Writing
 
 function failure(error: unknown): StoreOutcome {
   return { status: 'failed', error: messageOf(error) }
-}
-
-/** A free key, or one whose archive is to be replaced. */
-export interface Place {
-  key: string
-  over: boolean
-}
-
-/**
- * A name for new content. On SFS the day's own file, unless it is not ours to replace; otherwise the first
- * free name of the ladder. If copies of later days exist, this machine's clock may be slow, so nothing is
- * replaced. Throws StoreError if all names are taken.
- */
-export async function placeFor(
-  store: AppendOnlyStore,
-  { folder, stamp }: Target,
-  item: string,
-  now: Date,
-  copies: readonly Copy[],
-): Promise<Place> {
-  const mayReplace = rotates(store) && !copies.some((copy) => stampTime(copy.stamp) > now)
-  for (const { name } of ladder(item, now, stamp as StampUnit)) {
-    const key = folder + name
-    const there = copies.find((copy) => copy.key === key)
-    if (!there) return { key, over: false }
-    if (!mayReplace) continue
-    // Without a record it may be someone else's, or half-written; from the future it is newer than ours.
-    const known = await readCopy(store, there)
-    if (known && known.time <= now) return { key, over: true }
-  }
-  throw new StoreError(
-    `${store.name}: every name for this minute is taken, and nothing is overwritten: run again in a minute`,
-  )
-}
-
-/** Repairs pairs of archive and record that a killed run left half-swapped. */
-async function mendPairs(store: RotatingStore, folder: string, item: string): Promise<void> {
-  for await (const { key } of store.list(`${folder}${item}-`)) {
-    const archive = key.endsWith('.sha256.next') ? key.slice(0, -'.sha256.next'.length) : undefined
-    if (archive && readArchiveName(item, archive.slice(folder.length))) await store.mend(archive)
-  }
 }

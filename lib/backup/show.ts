@@ -171,15 +171,15 @@ function inStores(failed: readonly ItemOutcome[]): string {
 }
 
 /** What an interrupted run has done and not done; `done`: items with a known outcome. */
-export function breakText({ command, jobs }: Plan, done: readonly ItemOutcome[]): string {
+export function breakText({ command, jobs }: Plan, done: readonly ItemOutcome[], again: string): string {
   const good = done.filter(({ status }) => status === 'stored' || status === 'unchanged')
   const names = good.map(({ item }) => item)
   const left = jobs.map(({ item }) => item).filter((item) => !names.includes(item))
   return (
     `${command}: interrupted. Done: ${names.join(', ') || 'nothing'}. Not done: ${left.join(', ') || 'the report of the run'}. ` +
     `What was half sent does not count${earlierText(jobs)}.\n` +
-    (left.length > 0 ? `To do the rest: comfyume-backup ${command} --only ${left.join(',')}` : '')
-  ).trimEnd()
+    `To do the rest (what is done is only compared): ${again}`
+  )
 }
 
 /** Only on SFS may an earlier copy be gone, and then a whole newer one is there. */

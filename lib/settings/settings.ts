@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import path from 'node:path'
 import { type BucketName, buckets, type HostName, items, r2Endpoint, type StoreName } from '../inventory.ts'
 import { readTime } from '../naming.ts'
-import { readSize } from '../text.ts'
+import { rates, readRate } from '../text.ts'
 import { readDotEnv } from './env-file.ts'
 import { Mistake } from './mistake.ts'
 import { Secret } from './secret.ts'
@@ -146,7 +146,7 @@ export function examineSettings(
       scripts: values.SCRIPTS_REPO,
       credentials: values.CREDENTIALS_REPO,
     },
-    uploadLimit: values.UPLOAD_LIMIT ? readSize(values.UPLOAD_LIMIT) : undefined,
+    uploadLimit: values.UPLOAD_LIMIT ? readRate(values.UPLOAD_LIMIT) : undefined,
     now: values.BACKUP_NOW ? readTime(values.BACKUP_NOW) : undefined,
     pingUrl: secret('BACKUP_PING_URL'),
   }
@@ -176,9 +176,6 @@ function atHome(folder: string): string {
   return folder === '~' || folder.startsWith('~/') ? path.join(homedir(), folder.slice(1)) : folder
 }
 
-/** Three parts of 16 MiB are sent at once, and each must finish within 15 minutes. */
-const slowest = 256 * 1024
-
 /** Why a value does not fit its kind. Undefined when it does. */
 function problemWith(kind: Kind, value: string): string | undefined {
   const isSo = `; it is ${JSON.stringify(value)}`
@@ -204,9 +201,7 @@ function problemWith(kind: Kind, value: string): string | undefined {
     case 'time':
       return readTime(value) === undefined ? `must be a time such as 2026-11-24T03:00:00Z${isSo}` : undefined
     case 'rate':
-      return (readSize(value) ?? 0) >= slowest
-        ? undefined
-        : `must be a size a second such as 20M, and at least 256K: a slower upload counts as hanging${isSo}`
+      return readRate(value) === undefined ? `must be ${rates}${isSo}` : undefined
     case 'ping':
       return pingUrlProblem(value)
     case 'text':

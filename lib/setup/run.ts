@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { tellingOfBreak } from '../cli/confirm.ts'
 import type { Asked } from '../cli/flags.ts'
 import { print, printJson } from '../cli/output.ts'
 import { runOnTerminal } from '../hosts/process.ts'
@@ -45,8 +46,10 @@ export async function carryOutSetup(
   command: string,
   steps: readonly SetupStep[],
   { dryRun = false, json, quiet }: AskedOfSetup,
+  again: string,
 ): Promise<SetupOutcome[]> {
   const outcomes: SetupOutcome[] = []
+  using _ = tellingOfBreak(() => breakText(command, steps, outcomes, again))
   for (const step of steps) {
     const outcome = { step: step.name, title: step.title, ...(await carryOut(step, dryRun)) }
     outcomes.push(outcome)
@@ -54,6 +57,21 @@ export async function carryOutSetup(
   }
   if (json && dryRun) printJson({ command, steps: outcomes })
   return outcomes
+}
+
+/** Every step may be repeated, also one that was interrupted. */
+function breakText(
+  command: string,
+  steps: readonly SetupStep[],
+  outcomes: readonly SetupOutcome[],
+  again: string,
+): string {
+  const settled = outcomes.filter((outcome) => !isOpen(outcome)).map(({ step }) => step)
+  const left = steps.map(({ name }) => name).filter((name) => !settled.includes(name))
+  return (
+    `${command}: interrupted. In place: ${settled.join(', ') || 'nothing'}. Not done: ${left.join(', ')}.\n` +
+    `To go on (every step may be repeated): ${again}`
+  )
 }
 
 /** Runs another command of this toolkit in the same terminal. Returns whether it succeeded. */
@@ -68,18 +86,18 @@ export async function runSelf(
 
 /** Prints the last line, returns the exit code. `again`: how to go on; `rest`: the last command succeeded. */
 export function endSetup(
-  again: readonly [command: string, machine?: string],
+  command: string,
+  again: string,
   outcomes: readonly SetupOutcome[],
   rest: boolean,
   { json }: AskedOfSetup,
 ): number {
-  const [command] = again
   const open = outcomes.filter(isOpen)
   const ok = open.length === 0 && rest
   const left = open.length === 0 ? 'see above' : `left to do: ${open.map(({ step }) => step).join(', ')}`
   if (json) printJson({ command, ok, steps: outcomes })
   else if (ok) print(`OK ${command}`)
-  else print(`FAILED ${command}: ${left}. Run it again afterwards: comfyume-backup ${again.join(' ')}`)
+  else print(`FAILED ${command}: ${left}. Run it again afterwards: ${again}`)
   return ok ? 0 : 1
 }
 

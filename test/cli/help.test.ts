@@ -54,6 +54,7 @@ test('the backup commands explain the flags and exit codes of the contract', () 
     'to',
     'quick',
     'acceptShrink',
+    'limit',
     'wait',
     'dryRun',
     'json',

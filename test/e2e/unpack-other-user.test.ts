@@ -40,7 +40,7 @@ test.runIf(isRoot)('as another user than root, who may make no device, the rest 
   const program = `
     import { createReadStream } from 'node:fs'
     import { unpack } from ${JSON.stringify(path.resolve(import.meta.dirname, '../../lib/restore/files/unpack.ts'))}
-    const { unfit } = await unpack(createReadStream(${JSON.stringify(archive)}), ${JSON.stringify(tree)}, { mustHave: [], attributes: '*' })
+    const { unfit } = await unpack(createReadStream(${JSON.stringify(archive)}), ${JSON.stringify(tree)}, { attributes: '*' })
     console.log(JSON.stringify(unfit))`
   const { status, stdout, stderr } = spawnSync(
     'setpriv',

@@ -66,7 +66,6 @@ async function attempt(archive: Buffer, record?: ArchiveRecord): Promise<'unpack
   let outcome: 'unpacked' | 'refused' = 'unpacked'
   try {
     await unpack(Readable.from([archive], { objectMode: false }), tree, {
-      mustHave: [],
       attributes: '*',
       ...(record && { record }),
     })

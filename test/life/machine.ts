@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { captureOf } from '../../lib/backup/plan.ts'
+import { exitNotMounted, lengthsScript, listScript, readScript } from '../../lib/capture/models.ts'
+import { restoringScript } from '../../lib/capture/restoring.ts'
 import {
   keystoneScript,
   memberMark,
@@ -9,9 +11,7 @@ import {
   pathsScript,
   surveyMark,
   surveyScript,
-} from '../../lib/capture/files.ts'
-import { exitNotMounted, lengthsScript, listScript, readScript } from '../../lib/capture/models.ts'
-import { restoringScript } from '../../lib/capture/restoring.ts'
+} from '../../lib/capture/scripts.ts'
 import { type Host, HostError, type Outcome, type RunOptions, type RunResult } from '../../lib/hosts/host.ts'
 import type { HostName, Item } from '../../lib/inventory.ts'
 import type { Settings } from '../../lib/settings/settings.ts'

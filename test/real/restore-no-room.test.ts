@@ -37,7 +37,6 @@ const restore = (archive: Buffer, sources = ufw) =>
   withStaging(root, sources, async (tree) => {
     const sha256 = createHash('sha256').update(archive).digest('hex')
     await unpack(Readable.from([archive], { objectMode: false }), tree, {
-      mustHave: [],
       attributes: '*',
       record: { sha256, archive: 'x' },
     })

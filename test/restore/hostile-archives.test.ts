@@ -63,7 +63,7 @@ function surroundings(): string {
 async function restore(archive: Buffer, sources: Source[]): Promise<'restored' | 'refused'> {
   try {
     await withStaging(root, sources, async (tree) => {
-      await unpack(Readable.from([archive], { objectMode: false }), tree, { mustHave: [], attributes: '*' })
+      await unpack(Readable.from([archive], { objectMode: false }), tree, { attributes: '*' })
       const base = baseOf(sources, await topPathsOf(tree, depthOf(sources)))
       if (base === undefined) throw new BadArchive('not this item')
       await takeOutUnfit(tree, base)

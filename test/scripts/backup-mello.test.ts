@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -37,6 +38,20 @@ it('writes and pushes nothing when nothing changed, and only the changed archive
     credentials: 'unchanged',
   })
   expect(workshop.git('rev-parse', 'HEAD')).toBe(head)
+})
+
+it('--limit wins over UPLOAD_LIMIT, and is refused where nothing is uploaded', async () => {
+  workshop = await buildWorkshop()
+  const { limit, seconds } = { limit: '256K', seconds: 4 }
+  workshop.write(`${project}/data/outputs/user002/large`, randomBytes(seconds * 256 * 1024))
+  const began = performance.now()
+  const run = await workshop.backupMello(['--only', 'user-outputs', '--limit', limit], { UPLOAD_LIMIT: '1G' })
+  expect(run.code).toBe(0)
+  expect(performance.now() - began).toBeGreaterThan(0.6 * seconds * 1000)
+  const slow = await workshop.backupMello(['--limit', '1K'])
+  expect(slow).toMatchObject({ code: 2, stderr: expect.stringContaining('--limit takes a size a second') })
+  const cron = await workshop.verda.cron(['--limit', '20M'])
+  expect(cron).toMatchObject({ code: 2, stderr: expect.stringContaining('nothing here goes there') })
 })
 
 it('--quick leaves the outputs out', async () => {

@@ -38,7 +38,7 @@ test('Ctrl-C says what was done and what was not, and how to do the rest', async
     'backup-cron: interrupted. Done: env. Not done: comfyume-worker. ' +
       'What was half sent does not count. ' +
       'Earlier copies stay, except those on SFS that a verified new one replaced or rotated away.\n' +
-      'To do the rest: comfyume-backup backup-cron --only comfyume-worker',
+      'To do the rest (what is done is only compared): comfyume-backup backup-cron --only env,comfyume-worker',
   )
 })
 

@@ -1,8 +1,6 @@
 import { mkdir, rm, statfs } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { mustHaveOf } from '../../acceptance.ts'
 import { captureOf } from '../../backup/plan.ts'
-import { matcher } from '../../capture/capture.ts'
 import { readList, UnfitList } from '../../capture/list.ts'
 import { type Link, listName } from '../../chain.ts'
 import { type BucketName, type Item, items, type RestoreSource, type Source } from '../../inventory.ts'
@@ -53,7 +51,6 @@ export async function layCopy(
   await checkRoom(tree, Math.max(...links.map(({ bytes }) => bytes)))
   context.watch.total(links.reduce((sum, { bytes }) => sum + bytes, 0))
   const options = {
-    mustHave: context.request.path === undefined ? mustHaveOf(sources) : [],
     only: context.request.path,
     attributes: isUsersOwn(item) || process.getuid?.() !== 0 ? ('user.*' as const) : ('*' as const),
     onBytes: (count: number) => context.watch.bytes(count),
@@ -194,7 +191,7 @@ async function layChain(
       await mkdir(into, { mode: 0o700 })
       try {
         const body = await openOffer(context, item, place)
-        const seen = await unpack(body, into, { ...options, mustHave: [], record: link, part: true })
+        const seen = await unpack(body, into, { ...options, record: link, part: true })
         for (const one of seen.unfit) unfit.push(one)
         bytes += seen.bytes
         return
@@ -233,8 +230,6 @@ async function layChain(
       if (index > 0) await rm(folderOf(index), { recursive: true, force: true })
     throw error
   }
-  const lacks = options.mustHave.filter((pattern) => !isIn(state, pattern))
-  if (lacks.length > 0) throw new BadArchive(`it has no ${lacks.join(' and no ')}`)
   const above = options.only === undefined ? [] : foldersAbove(options.only).map(latin1)
   const { lacking, stale, isEmpty } = await settle(latin1(tree), state, above)
   if (isEmpty && options.only !== undefined) throw new CannotUnpack(`nothing in it matches ${options.only}`)
@@ -260,9 +255,4 @@ async function stateOf(context: RestoreContext, item: string, places: AsyncItera
     }
   }
   throw new BadArchive(`its list is unavailable: ${reason}`)
-}
-
-function isIn(state: State, pattern: string): boolean {
-  const test = matcher(pattern)
-  return [...state.keys()].some((path) => test.test(`/${path}`))
 }

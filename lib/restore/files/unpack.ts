@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type UnfitKind, unfit as whyUnfit } from '../../acceptance.ts'
-import { complaint, matcher } from '../../capture/capture.ts'
+import { complaint } from '../../capture/capture.ts'
 import { boundMemory, chooseDecompressor, readToItsEnd } from '../../capture/compressor.ts'
 import { errorLines } from '../../hosts/lines.ts'
 import { bash, RunFailed, start } from '../../hosts/process.ts'
@@ -20,8 +20,6 @@ export interface Unpacked {
 export interface UnpackOptions {
   /** What the archive must match. Without a record, only the archive's own checksums are checked. */
   record?: Partial<ArchiveRecord> & Pick<ArchiveRecord, 'sha256'>
-  /** Shell patterns that must each match a member. */
-  mustHave: readonly string[]
   /** Which extended attributes come back; only root can set those other than `user.*`. */
   attributes: 'user.*' | '*'
   /** Unpacks only members that match this shell pattern (`*` matches `/` too) and the folders above them. */
@@ -41,7 +39,6 @@ export async function unpack(body: Readable, folder: string, options: UnpackOpti
     group: true,
   })
   let members = 0
-  const lacking = new Map(options.mustHave.map((pattern) => [pattern, matcher(pattern)]))
   let hostile: string | undefined
   let stripped: string | undefined
   let isFull = false
@@ -52,7 +49,6 @@ export async function unpack(body: Readable, folder: string, options: UnpackOpti
     if (line.startsWith('/')) hostile ??= `it holds ${line}, an absolute path`
     const name = line.replace(/^(?:\.\/)+/, '').replace(/\/$/, '')
     if (name !== '' && name !== '.') members++
-    for (const [pattern, test] of lacking) if (test.test(`/${name}`)) lacking.delete(pattern)
     return true
   })
   child.stdout.on('data', (chunk) => listed.push(chunk)).resume()
@@ -93,7 +89,6 @@ export async function unpack(body: Readable, folder: string, options: UnpackOpti
   if (gaveUp) throw new BadArchive('there are bytes after the end of the archive')
   if (unmatched && !options.part) throw new CannotUnpack(`nothing in it matches ${options.only}`)
   if (members === 0 && !options.part) throw new BadArchive('it is empty')
-  if (lacking.size > 0) throw new BadArchive(`it has no ${[...lacking.keys()].join(' and no ')}`)
   return { ...seen, unfit }
 }
 

@@ -1,8 +1,8 @@
 import { items } from '../../inventory.ts'
-import type { RestoreContext } from '../context.ts'
+import { plannedItem, type RestoreContext } from '../context.ts'
+import { bringBack, isBackAlready } from '../files/bring-back.ts'
 import { credentialsStep } from './credentials.ts'
 import { crontabStep } from './crontab.ts'
-import { filesStep } from './files.ts'
 import { fail2banStep, homesBringLogs, jailsStep, ufwStep } from './firewall.ts'
 import { imageStep } from './images.ts'
 import { modelsStep } from './models.ts'
@@ -53,4 +53,16 @@ export function stepsOf(context: RestoreContext): Step[] {
     ...(asked.has('scripts') ? [toolkitStep(context)] : []),
     ...onWhole(crontabStep(context)),
   ]
+}
+
+/** Brings an item's files back, or those of `--path`: existing ones that differ are put aside. */
+function filesStep(context: RestoreContext, item: string): Step {
+  const { path } = context.request
+  return {
+    name: item,
+    title: path === undefined ? (plannedItem(context, item)?.title ?? item) : `Files that match ${path}`,
+    items: [item],
+    done: async () => (path === undefined ? isBackAlready(context, item) : undefined),
+    do: () => bringBack(context, item),
+  }
 }

@@ -21,7 +21,7 @@ export function runsSection({ commands, nextRuns, at }: Assessment): Html {
 <thead><tr><th scope="col">At</th><th scope="col">On</th><th scope="col">Command</th></tr></thead>
 <tbody>${nextRuns.map(
     ({ host, command, flags, time }) =>
-      html`<tr><td><time>${minuteOf(time)}</time></td><td>${host}</td><td>${commandHtml(`${command} ${flags}`.trim())}</td></tr>`,
+      html`<tr><td><time>${minuteOf(time)}</time></td><td>${host}</td><td>${commandHtml(`comfyume-backup ${command} ${flags}`.trim())}</td></tr>`,
   )}</tbody></table></div></div></div></section>`
 }
 
