@@ -356,6 +356,11 @@ export const items: readonly Item[] = [
   },
 ]
 
+/** Whether a command backs something up. */
+export function isCommand(name: string | undefined): name is CommandName {
+  return items.some(({ commands }) => name !== undefined && name in commands)
+}
+
 /** The assets whose loss is a disaster (facts, "Disaster Recovery"). */
 export const disasterRecovery = [
   {

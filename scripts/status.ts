@@ -66,7 +66,7 @@ report of a run says so. What cron makes is overdue after twice the time between
     const { gather } = await import('../lib/status/look/gather.ts')
     const { listingText, listStore } = await import('../lib/status/show/list.ts')
     const { memoryFile, recall, remember } = await import('../lib/status/look/memory.ts')
-    const { readCronRuns } = await import('../lib/status/judge/schedule.ts')
+    const { readCronRuns } = await import('../lib/status/judge/expected.ts')
     const { stateFolder } = await import('../lib/files/state.ts')
     const { statusPage, writePage } = await import('../lib/status/show/page/page.ts')
     const { statusJson, statusText } = await import('../lib/status/show/text.ts')

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { CronExpressionParser } from 'cron-parser'
+import { backupFlags } from '../lib/backup/flags.ts'
 import type { Request } from '../lib/backup/select.ts'
+import { parseFlags } from '../lib/cli/flags.ts'
 import { type CronLine, type Crontab, readCrontab as read, toolkitRun } from '../lib/crontab.ts'
-import { requestOf as requestOfRun } from '../lib/doctor/checks/cron.ts'
+import { isCommand } from '../lib/inventory.ts'
 
 /** Reads crontab/<name> and throws for a line that cron would refuse. */
 export function readCrontab(name: string): Crontab & { file: string } {
@@ -25,6 +27,8 @@ export function runsOfADay({ schedule }: CronLine): { hour: number; minute: numb
 
 /** What a line asks a backup command for; undefined for a line that runs none. */
 export function requestOf(line: CronLine): Request | undefined {
-  const run = toolkitRun(line)
-  return run && requestOfRun(run)
+  const { name, argv = [] } = toolkitRun(line) ?? {}
+  if (!isCommand(name)) return undefined
+  const { only, to, quick } = parseFlags(argv, backupFlags)
+  return { command: name, only, to, quick }
 }

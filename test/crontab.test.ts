@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { type Request, type Selected, selectItems } from '../lib/backup/select.ts'
 import { parseFlags } from '../lib/cli/flags.ts'
 import { type CronLine, toolkitRun } from '../lib/crontab.ts'
-import { readPingedLine } from '../lib/doctor/checks/ping.ts'
+import { readBackupLine } from '../lib/doctor/checks/cron.ts'
 import { type Bucket, buckets, type Item, items, type StoreName, type StorePolicy } from '../lib/inventory.ts'
 import { verifyFlags } from '../lib/verify/flags.ts'
 import { readCrontab, requestOf, runsOfADay } from './crontab-file.ts'
@@ -108,7 +108,7 @@ describe.each(Object.entries(crontabs))('crontab/%s', (_, { variables, lines, co
 
 test('no two lines of both crontabs ping the same check', () => {
   const checks = Object.values(crontabs).flatMap(({ lines }) =>
-    lines.flatMap((line) => readPingedLine(line)?.check ?? []),
+    lines.flatMap((line) => readBackupLine(line)?.check ?? []),
   )
   expect(checks).toHaveLength(backupLines.length + 2)
   expect(new Set(checks).size).toBe(checks.length)
@@ -123,7 +123,7 @@ test.each([
   ['verify', '--bytes 1G', '--bytes 1G --sample'],
 ])('%s %s and %s have a check each', (name, one, other) => {
   const check = (flags: string) =>
-    readPingedLine({ schedule: '', command: `tsx /x/scripts/${name}.ts ${flags} >>/log 2>&1` })?.check
+    readBackupLine({ schedule: '', command: `tsx /x/scripts/${name}.ts ${flags} >>/log 2>&1` })?.check
   expect(check(one)).toMatch(new RegExp(`^${name}-[a-z0-9-]+$`))
   expect(check(one)).not.toBe(check(other))
 })

@@ -13,7 +13,7 @@ import { rotates } from '../stores/store.ts'
 import { messageOf } from '../text.ts'
 import type { Memory } from './memory.ts'
 import { bytesOf, type Known, type StorePlan } from './plan.ts'
-import type { VerifyReport } from './report.ts'
+import type { VerifyReport } from './read.ts'
 import type { Archive, StoreView } from './survey.ts'
 
 /** Saves a store's findings in it, for backups and status. Throws StoreError when it is not writable. */

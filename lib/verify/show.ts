@@ -2,8 +2,7 @@ import type { ShowOptions } from '../backup/show.ts'
 import { Progress } from '../cli/progress.ts'
 import { bytesInWords, firstOf, logLine, printableLines } from '../text.ts'
 import { bytesOf, type VerifyPlan } from './plan.ts'
-import type { VerifyEvent } from './read.ts'
-import type { Checked, VerifyReport } from './report.ts'
+import type { Checked, VerifyEvent, VerifyReport } from './read.ts'
 
 /** Prints progress: a dated line per archive, for cron's log. On a terminal, a spinner replaces good ones. */
 export function showVerify({ out, quiet, clock }: ShowOptions & { out: { isTTY?: boolean } }) {

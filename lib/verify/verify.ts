@@ -14,8 +14,8 @@ import {
   type VerifyPlan,
   type VerifyRequest,
 } from './plan.ts'
+import type { StoreReport, VerifyReport } from './read.ts'
 import { isMadeUpFor, readStore, type VerifyEvent } from './read.ts'
-import type { StoreReport, VerifyReport } from './report.ts'
 import { type Archive, buildingOn, linksBehind, type StoreView, surveyStore } from './survey.ts'
 
 export function storesOf({ named }: VerifyRequest): readonly StoreName[] {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isInTheClear } from '../../lib/doctor/exposed.ts'
+import { isInTheClear } from '../../lib/doctor/machine.ts'
 
 test.each([
   ['https://example.org', false],

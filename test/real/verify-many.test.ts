@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFil
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { VerifyReport } from '../../lib/verify/report.ts'
+import type { VerifyReport } from '../../lib/verify/read.ts'
 import { buildVerda, type Verda } from '../scripts/verda.ts'
 
 const count = 3_000

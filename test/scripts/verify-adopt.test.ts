@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readRecord } from '../../lib/record.ts'
 import type { statusJson } from '../../lib/status/show/text.ts'
-import type { VerifyReport } from '../../lib/verify/report.ts'
+import type { VerifyReport } from '../../lib/verify/read.ts'
 import { holdItems } from './verda.ts'
 import { buildWorkshop, cacheBucket, modelsBucket, type Workshop } from './workshop.ts'
 

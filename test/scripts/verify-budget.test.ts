@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { VerifyReport } from '../../lib/verify/report.ts'
+import type { VerifyReport } from '../../lib/verify/read.ts'
 import { buildVerda, type Verda } from './verda.ts'
 
 let verda: Verda

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Checked, VerifyReport } from '../../lib/verify/report.ts'
+import type { Checked, VerifyReport } from '../../lib/verify/read.ts'
 import type { Run } from './verda.ts'
 import { buildWorkshop, cacheBucket, containersBucket, modelsBucket, type Workshop } from './workshop.ts'
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { backupFlags } from '../../backup/flags.ts'
+import { backupCheck, backupFlags } from '../../backup/flags.ts'
 import { type Request, selectItems } from '../../backup/select.ts'
 import { type Finding, ok, warning, wrong } from '../../cli/finding.ts'
 import { parseFlags } from '../../cli/flags.ts'
@@ -13,9 +13,9 @@ import {
   toolkitRun,
 } from '../../crontab.ts'
 import { commandSeconds } from '../../hosts/host.ts'
-import { type CommandName, items } from '../../inventory.ts'
+import { isCommand } from '../../inventory.ts'
 import { groupBy, messageOf } from '../../text.ts'
-import { verifyFlags } from '../../verify/flags.ts'
+import { verifyCheck, verifyFlags } from '../../verify/flags.ts'
 import type { Checks, Context, Findings } from '../context.ts'
 import { isAtLeast } from './tools.ts'
 
@@ -180,6 +180,8 @@ interface Covered {
 interface BackupLine extends CronLine, ToolkitRun {
   /** `backup-cron --only containers`: the command and its flags. */
   title: string
+  /** The monitoring check that it pings; absent when its flags are refused. */
+  check?: string
   /** Empty when the line is refused. */
   covers: Covered[]
   /** Why it backs up nothing. */
@@ -189,43 +191,41 @@ interface BackupLine extends CronLine, ToolkitRun {
 /** Undefined when the line is no backup or verify by this toolkit. Pure. */
 export function readBackupLine(line: CronLine): BackupLine | undefined {
   const run = toolkitRun(line)
-  if (run === undefined || !(isBackup(run.name) || run.name === 'verify')) return undefined
-  return { ...line, ...run, title: [run.name, ...run.argv].join(' '), ...coverage(line, run) }
-}
-
-function coverage(line: CronLine, run: ToolkitRun): Pick<BackupLine, 'covers' | 'refused'> {
-  const refused = (why: string) => ({ covers: [], refused: why })
-  if (line.cut) return refused('cron ends the command at the first %: write \\% instead')
-  if (nextTime(line.schedule, new Date()) === undefined) return refused('its time never comes')
+  if (run === undefined || !(isCommand(run.name) || run.name === 'verify')) return undefined
+  const { name, argv } = run
+  const read: BackupLine = { ...line, ...run, title: [name, ...argv].join(' '), covers: [] }
+  read.refused = whyIdle(line, run)
   try {
-    const idle = ['--dry-run', '--help'].find((flag) => run.argv.includes(flag))
-    if (idle !== undefined) return refused(`with ${idle} it does nothing`)
-    const request = requestOf(run)
-    if (request === undefined) return { covers: verifiedBy(run) }
-    const selected = selectItems(request).filter(({ leftOut }) => leftOut === undefined)
-    return {
-      covers: selected.flatMap(({ item, stores }) =>
-        (stores.length > 0 ? stores : ['git']).map((store) => ({ item: item.name, store })),
-      ),
+    if (isCommand(name)) {
+      const asked = parseFlags(argv, backupFlags)
+      read.check = backupCheck(name, asked)
+      const { only, to, quick } = asked
+      if (read.refused === undefined) read.covers = coverage({ command: name, only, to, quick })
+    } else {
+      const asked = parseFlags(argv, verifyFlags)
+      read.check = verifyCheck(asked)
+      // A drill, or a run for some items, does not read the archives back.
+      const readsBack = read.refused === undefined && !asked.drill && !asked.only
+      if (readsBack) read.covers = [{ item: 'verify', store: 'all' }]
     }
   } catch (error) {
-    return refused(messageOf(error))
+    read.refused ??= messageOf(error)
   }
+  return read
 }
 
-/** A drill, or a run for some items, does not read the archives back. */
-function verifiedBy({ argv }: ToolkitRun): Covered[] {
-  const { drill, only } = parseFlags(argv, verifyFlags)
-  return drill || only ? [] : [{ item: 'verify', store: 'all' }]
+function whyIdle({ cut, schedule }: CronLine, { argv }: ToolkitRun): string | undefined {
+  if (cut) return 'cron ends the command at the first %: write \\% instead'
+  if (nextTime(schedule, new Date()) === undefined) return 'its time never comes'
+  const idle = ['--dry-run', '--help'].find((flag) => argv.includes(flag))
+  return idle && `with ${idle} it does nothing`
 }
 
-/** What a run requests from a backup command. Undefined for other commands. Throws FlagError. */
-export function requestOf({ name, argv }: ToolkitRun): Request | undefined {
-  if (!isBackup(name)) return undefined
-  const { only, to, quick } = parseFlags(argv, backupFlags)
-  return { command: name, only, to, quick }
-}
-
-export function isBackup(name: string): name is CommandName {
-  return items.some(({ commands }) => name in commands)
+/** Throws FlagError. */
+function coverage(request: Request): Covered[] {
+  return selectItems(request)
+    .filter(({ leftOut }) => leftOut === undefined)
+    .flatMap(({ item, stores }) =>
+      (stores.length > 0 ? stores : ['git']).map((store) => ({ item: item.name, store })),
+    )
 }

@@ -1,21 +1,17 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { backupCheck, backupFlags } from '../../backup/flags.ts'
 import { type Finding, ok, warning, wrong } from '../../cli/finding.ts'
-import { parseFlags } from '../../cli/flags.ts'
 import { ping as sendPing } from '../../cli/ping.ts'
-import { type CronLine, readCrontab, toolkitRun } from '../../crontab.ts'
-import { verifyCheck, verifyFlags } from '../../verify/flags.ts'
+import { readCrontab } from '../../crontab.ts'
 import type { Checks, Context, Findings } from '../context.ts'
-import { isInTheClear } from '../exposed.ts'
-import { isBackup } from './cron.ts'
+import { isInTheClear } from '../machine.ts'
+import { readBackupLine } from './cron.ts'
 
 export const ping: Checks = () => [
   {
     name: 'service',
     what: 'that the service of BACKUP_PING_URL has a check for each line of the crontab; each gets a log entry, which changes no state',
     uses: ['BACKUP_PING_URL'],
-    limit: 120,
     check: checkService,
   },
 ]
@@ -50,7 +46,10 @@ async function pingedLines({ here, on, toolkit }: Context): Promise<Pinged[]> {
   const installed = await here.$`crontab -l`
   const own = await readFile(path.join(toolkit, 'crontab', on), 'utf8')
   const [first = [], second = []] = [installed.stdout, own].map((text) =>
-    readCrontab(text).lines.flatMap((line) => readPingedLine(line) ?? []),
+    readCrontab(text).lines.flatMap((line) => {
+      const { check, title = '' } = readBackupLine(line) ?? {}
+      return check === undefined ? [] : { check, title }
+    }),
   )
   return first.length > 0 ? first : second
 }
@@ -59,19 +58,4 @@ async function pingedLines({ here, on, toolkit }: Context): Promise<Pinged[]> {
 interface Pinged {
   check: string
   title: string
-}
-
-/** Undefined when the line pings no check, or its flags are refused. Pure. */
-export function readPingedLine(line: CronLine): Pinged | undefined {
-  const { name, argv = [] } = toolkitRun(line) ?? {}
-  if (name === undefined || !(name === 'verify' || isBackup(name))) return undefined
-  try {
-    const check =
-      name === 'verify'
-        ? verifyCheck(parseFlags(argv, verifyFlags))
-        : backupCheck(name, parseFlags(argv, backupFlags))
-    return { check, title: [name, ...argv].join(' ') }
-  } catch {
-    return undefined
-  }
 }

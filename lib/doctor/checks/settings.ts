@@ -7,7 +7,7 @@ import { commandSeconds, type Host } from '../../hosts/host.ts'
 import { type Settings, settingNames } from '../../settings/settings.ts'
 import { nearest } from '../../text.ts'
 import type { Checks, Context, Findings } from '../context.ts'
-import { modeOf, unsafePermissions } from '../exposed.ts'
+import { modeOf, unsafePermissions } from '../machine.ts'
 
 export const settings: Checks = () => [
   {

@@ -8,7 +8,7 @@ import { S3Failure } from '../../stores/s3/failure.ts'
 import { probeKey, refusesDamage } from '../../stores/s3/trust.ts'
 import { secondsInWords } from '../../text.ts'
 import type { Check, Checks, Context, Findings } from '../context.ts'
-import { isInTheClear, unsafePermissions } from '../exposed.ts'
+import { isInTheClear, unsafePermissions } from '../machine.ts'
 import { keySettings, multipartProbe, namedObjectStores, probeRange } from '../object-stores.ts'
 import { judgeRoom } from './mounts.ts'
 

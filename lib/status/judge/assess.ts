@@ -7,7 +7,7 @@ import { type Cell, clockToleranceMs, unknownCell } from './cell.ts'
 import { type Contents, contentsOf } from './contents.ts'
 import { assessCredentials } from './credentials.ts'
 import { type BadDays, badDaysOf, type RunDays, runDaysOf } from './days.ts'
-import { type Expected, expectedOf } from './expected.ts'
+import { type CronRun, type Expected, expectedOf, type NextRun, nextRuns } from './expected.ts'
 import { checks, type StatusFinding, type Trouble } from './finding.ts'
 import {
   type Growth,
@@ -32,7 +32,6 @@ import {
 } from './of-stores.ts'
 import { type Asset, recoveryOf } from './recovery.ts'
 import { type Runs, runsOf, type UnreadReport } from './runs.ts'
-import { type CronRun, type NextRun, nextRuns } from './schedule.ts'
 
 /** The result of one look. `ok`: no action is needed, and everything requested could be seen. */
 export interface Assessment {

@@ -1,11 +1,13 @@
 import { folderOf } from '../../backup/plan.ts'
 import { selectItems } from '../../backup/select.ts'
+import { nextTime, readCrontab, toolkitRun } from '../../crontab.ts'
 import {
   type BucketName,
   buckets,
   type CommandName,
   type Hours,
   type Item,
+  isCommand,
   items,
   type StoreName,
   type StorePolicy,
@@ -92,4 +94,39 @@ function policyOf(bucket: BucketName, store: StoreName): Partial<StorePolicy> {
   const { sfs, r2 }: { sfs?: StorePolicy; r2: StorePolicy } = buckets[bucket]
   if (store === 'sfs') return sfs ?? {}
   return store === 'mello' ? { keep: r2.keep } : r2
+}
+
+/** A crontab line that runs a backup. */
+export interface CronRun {
+  /** Whose crontab: `verda`, `mello`. */
+  host: string
+  command: CommandName
+  flags: string
+  schedule: string
+}
+
+/** The next run of each line. */
+export interface NextRun {
+  host: string
+  command: CommandName
+  flags: string
+  time: Date
+}
+
+/** The crontab lines that run backups. Pure. */
+export function readCronRuns(host: string, text: string): CronRun[] {
+  return readCrontab(text).lines.flatMap((line) => {
+    const { name, argv = [] } = toolkitRun(line) ?? {}
+    return isCommand(name) ? [{ host, command: name, flags: argv.join(' '), schedule: line.schedule }] : []
+  })
+}
+
+/** Soonest first, without lines that never run. Pure. */
+export function nextRuns(runs: readonly CronRun[], now: Date): NextRun[] {
+  return runs
+    .flatMap(({ schedule, ...run }) => {
+      const time = nextTime(schedule, now)
+      return time === undefined ? [] : [{ ...run, time }]
+    })
+    .sort((a, b) => a.time.getTime() - b.time.getTime())
 }

@@ -135,15 +135,10 @@ function recovery({ recovery: assets, at }: Assessment): string[] {
 }
 
 function room({ room: rooms, movable }: Assessment): string[] {
-  const lines = rooms.map(({ title, freeBytes, totalBytes, bytesPerDay, daysUntilFull }) => {
-    const rate =
-      daysUntilFull === undefined
-        ? 'it does not grow'
-        : daysUntilFull > 3650
-          ? 'enough for years'
-          : `full in ${daysUntilFull} days at ${bytesInWords(Math.round(bytesPerDay))} a day`
-    return `  ${title}: ${bytesInWords(freeBytes)} free of ${bytesInWords(totalBytes)}, ${rate}`
-  })
+  const lines = rooms.map(
+    (one) =>
+      `  ${one.title}: ${bytesInWords(one.freeBytes)} free of ${bytesInWords(one.totalBytes)}, ${lastsInWords(one)}`,
+  )
   if (movable.length === 0) return lines
   const bytes = movable.reduce((sum, one) => sum + one.bytes, 0)
   const keys = someOf(
@@ -172,7 +167,14 @@ function growth({ growth: buckets, price }: Assessment): string[] {
   return [...inColumns(rows, '  '), ...cost]
 }
 
-function titleOf(store: string): string {
+export function lastsInWords({ daysUntilFull: days, bytesPerDay }: Assessment['room'][number]): string {
+  if (days === undefined) return 'it does not grow'
+  return days > 3650
+    ? 'enough for years'
+    : `full in ${days} days at ${bytesInWords(Math.round(bytesPerDay))} a day`
+}
+
+export function titleOf(store: string): string {
   return stores[store as keyof typeof stores]?.title ?? 'git'
 }
 

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { graceHours, longestGap } from '../../../lib/status/judge/expected.ts'
-import { nextRuns, readCronRuns } from '../../../lib/status/judge/schedule.ts'
+import { graceHours, longestGap, nextRuns, readCronRuns } from '../../../lib/status/judge/expected.ts'
 import { readCrontab, runsOfADay } from '../../crontab-file.ts'
 
 test.each(['verda', 'mello'])('the next runs of crontab/%s are at the moments of cron', (host) => {
