@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { type ProjectName, projects } from './test/projects.ts'
 
@@ -13,8 +14,8 @@ const own = 'test/setup/own-folders.ts'
 /** docs/testing.md says what each project is. A time-out is for what hangs: a busy machine is slow. */
 export default defineConfig({
   test: {
-    // By default one core is left idle, which on two is half of them.
-    maxWorkers: '100%',
+    // By default one core is left idle. One more than there are: some files wait most of their time, for what hangs.
+    maxWorkers: availableParallelism() + 1,
     globalSetup: ['test/left-out.ts', 'test/worlds.ts'],
     testTimeout: 400_000,
     hookTimeout: 400_000,

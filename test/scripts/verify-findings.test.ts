@@ -62,7 +62,7 @@ describe('what verify finds reaches everybody', () => {
     await userData(10)
     await spoil(userFilesBucket, first)
     await verify(11)
-    workshop.r2.fail({ operation: 'GetObject', how: 403, times: 50 })
+    workshop.r2.fail({ operation: 'GetObject', how: 403, code: 'AccessDenied', times: 50 })
     const blind = await verify(12, { machine: 'another', budget: 1 })
     expect(workshop.r2.heal()).toBeLessThan(50)
     expect(blind.warnings.join('\n')).toMatch(/must not be lost/)
