@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { Warning } from '../lib/acceptance.ts'
 import { makeRecord, readRecord } from '../lib/record.ts'
 import { cpuSeconds } from './cpu.ts'
 
@@ -50,7 +51,7 @@ test('law 3: sha256sum -c takes the record of an archive, and finds a changed by
   }
 })
 
-test('what was made is read as it was, whatever its fields', () => {
+test('law 13: what was made is read as it was, whatever its fields', () => {
   const line = fc.string({ unit: 'grapheme' }).map((text) => text.replace(/[\n\r\u2028\u2029]/g, ' '))
   const record = fc.record(
     {
@@ -63,7 +64,28 @@ test('what was made is read as it was, whatever its fields', () => {
       bytes: fc.maxSafeNat(),
       fingerprint: line,
       adopted: fc.date({ noInvalidDate: true, min: new Date(0), max: new Date('2200-01-01') }),
+      content: line,
+      tar: line,
+      original: line,
+      list: fc.record({ sha256: fc.constant('b'.repeat(64)), bytes: fc.nat() }),
       changed: fc.array(line, { minLength: 1 }),
+      sources: fc.array(fc.record({ source: fc.string(), files: fc.nat(), bytes: fc.maxSafeNat() }), {
+        minLength: 1,
+      }),
+      warnings: fc.array(
+        fc.oneof(
+          fc.record({
+            kind: fc.constantFrom('device', 'hangs', 'changed', 'torn database'),
+            path: fc.string(),
+          }),
+          fc.record({
+            kind: fc.constant('named by digest'),
+            path: fc.string(),
+            tags: fc.array(fc.string()),
+          }),
+        ) as fc.Arbitrary<Warning>,
+        { minLength: 1 },
+      ),
     },
     { requiredKeys: ['archive', 'sha256'] },
   )
