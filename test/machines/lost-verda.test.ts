@@ -70,7 +70,9 @@ test('verda is destroyed, and the three commands of the page bring everything ba
 
 test('it is all still there after a reboot', async () => {
   await fresh.reboot()
-  await fresh.do('systemctl is-system-running --wait; until mountpoint -q /mnt/sfs && tailscale ip -4 && fail2ban-client ping; do sleep 1; done')
+  await fresh.do(
+    'systemctl is-system-running --wait; until mountpoint -q /mnt/sfs && tailscale ip -4 && fail2ban-client ping; do sleep 1; done',
+  )
   await expectSameAsBefore()
 })
 
