@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -99,7 +99,7 @@ export class Machine {
   }
 
   /** Turns it on, with a new disk if it has none, and waits until it takes orders. */
-  async boot(seconds = 600): Promise<void> {
+  async boot(seconds = 1200): Promise<void> {
     const image = machineImage()
     if (!existsSync(this.#disk))
       execFileSync('qemu-img', [
@@ -166,9 +166,16 @@ export class Machine {
     )
     const qemu = this.#qemu
     running.add(qemu)
-    this.#ended = once(qemu, 'close').then(() => running.delete(qemu))
+    // A qemu that is not there is an `error`, and then too it has ended.
+    this.#ended = once(qemu, 'close')
+      .catch(() => {})
+      .then(() => running.delete(qemu))
     const up = await this.#connect(socket, started + seconds * 1000)
-    if (!up) throw new Error(`${this.name} did not start within ${seconds} s: see ${this.folder}/console`)
+    if (!up) {
+      const said = readFileSync(path.join(this.folder, 'qemu'), 'utf8').trim().split('\n').at(-1)
+      const why = this.#isOff ? `ended by itself: ${said}` : `did not start within ${seconds} s`
+      throw new Error(`${this.name} ${why}; see ${this.folder}/console`)
+    }
     this.#note(`up after ${Math.round((Date.now() - started) / 1000)} s`)
   }
 
@@ -275,15 +282,12 @@ export class Machine {
     for (const name of ['disk.qcow2', 'disk.img']) rmSync(path.join(this.folder, name), { force: true })
   }
 
-  /** A file on its disk, read while its power is off. */
+  /** A file on its disk, read while its power is off; empty when it is not there. */
   readFromDisk(file: string): string {
-    const raw = path.join(this.folder, 'read.img')
-    execFileSync('qemu-img', ['convert', '-O', 'raw', this.#disk, raw])
-    try {
-      return execFileSync('debugfs', ['-R', `cat ${file}`, raw], { encoding: 'utf8', stdio: 'pipe' })
-    } finally {
-      rmSync(raw)
-    }
+    return mounted(this.#disk, (root) => {
+      const found = path.join(root, file)
+      return existsSync(found) ? readFileSync(found, 'utf8') : ''
+    })
   }
 
   #note(text: string) {
@@ -297,6 +301,24 @@ export function folderOf(scenario: string): string {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   return folder
+}
+
+/** Shows what is on a disk. Mounted, because much of what was flushed may still be in the journal alone. */
+function mounted<Answer>(disk: string, look: (folder: string) => Answer): Answer {
+  const raw = `${disk}.raw`
+  const folder = `${disk}.mounted`
+  execFileSync('qemu-img', ['convert', '-U', '-O', 'raw', disk, raw])
+  mkdirSync(folder, { recursive: true })
+  try {
+    execFileSync('mount', ['-o', 'loop', raw, folder])
+    try {
+      return look(folder)
+    } finally {
+      execFileSync('umount', [folder])
+    }
+  } finally {
+    rmSync(raw)
+  }
 }
 
 const chrootScript = `
