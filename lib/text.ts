@@ -78,6 +78,15 @@ export function groupBy<T, K>(all: Iterable<T>, keyOf: (one: T) => K): Map<K, [T
   return groups
 }
 
+/** Asks once for each key, and remembers the answer. */
+export function remembered<K, T>(ask: (of: K) => T): (of: K) => T {
+  const answers = new Map<K, T>()
+  return (of) => {
+    if (!answers.has(of)) answers.set(of, ask(of))
+    return answers.get(of) as T
+  }
+}
+
 /** The message of a caught error, for an outcome or a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

@@ -59,7 +59,7 @@ function entryOf(path: string, said: string): Entry | undefined {
 
 const letters: Record<string, string> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' }
 
-/** A member's path, one byte per character, from tar's `--quoting-style=escape`. Folders end in a slash. */
+/** A member's path, one byte per character, from tar's `--quoting-style=escape` or `c`. Folders end in a slash. */
 export function memberPath(printed: string): string {
   return printed.replace(/\\(?:([0-7]{3})|(.))/gs, (_, octal, letter) =>
     octal === undefined ? (letters[letter] ?? letter) : String.fromCharCode(Number.parseInt(octal, 8)),

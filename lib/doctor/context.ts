@@ -7,6 +7,7 @@ import { localHost } from '../hosts/local.ts'
 import { openHosts } from '../hosts/open.ts'
 import { type CommandName, type HostName, items, type StoreName } from '../inventory.ts'
 import { examineSettings, type SettingProblem, type Settings } from '../settings/settings.ts'
+import { remembered } from '../text.ts'
 import { type ObjectStores, openObjectStores } from './object-stores.ts'
 
 /** Which commands run where. */
@@ -74,21 +75,14 @@ export function openContext(installation: Installation): Context {
   const needed: StoreName[] = on === 'mello' ? ['mello', 'r2'] : ['sfs']
   const { settings, problems } = examineSettings(environment, needed)
   const hosts = openHosts(settings, commandsOn[on][0] as CommandName)
-  const reached = new Map<HostName, ReturnType<Context['reach']>>()
   const objectStores = openObjectStores(settings)
 
-  async function ask(name: HostName) {
+  const reach = remembered(async (name: HostName) => {
     const host = hosts.get(name)
     const before = performance.now()
     const { stdout } = await host.run('uname -n', [], { timeout: answerSeconds })
     return { host, seconds: (performance.now() - before) / 1000, hostName: stdout.toString().trim() }
-  }
-
-  function reach(name: HostName) {
-    const asked = reached.get(name) ?? ask(name)
-    reached.set(name, asked)
-    return asked
-  }
+  })
 
   return {
     ...installation,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { NotChecked } from '../cli/finding.ts'
-import { type BucketName, buckets } from '../inventory.ts'
+import type { BucketName } from '../inventory.ts'
 import type { Settings } from '../settings/settings.ts'
 import { type ObjectStoreName, objectStoreAccess } from '../stores/open.ts'
 import { type Connection, connect, type Patience } from '../stores/s3/client.ts'
@@ -12,6 +12,7 @@ import { strangeAnswer } from '../stores/s3/read.ts'
 import { type S3Store, s3Store } from '../stores/s3/store.ts'
 import { probeFolder } from '../stores/s3/trust.ts'
 import { KeyExists, StoreError } from '../stores/store.ts'
+import { remembered } from '../text.ts'
 
 /** A server's answer to a request without a key. */
 export interface Greeting {
@@ -64,26 +65,23 @@ const patience: Partial<Patience> = {
 
 export function openObjectStores(settings: Settings): ObjectStores {
   const open: { close(): Promise<void> }[] = []
-  const greet = remembered((name) => ask(settings[name]?.endpoint ?? ''))
-  const knock = remembered(async (name) => {
+  const greet = remembered((name: ObjectStoreName) => ask(settings[name]?.endpoint ?? ''))
+  const knock = remembered(async (name: ObjectStoreName) => {
     await greet(name)
-    return listOnce(opened(name, 'cache').connection)
+    return listOnce(opened(name)('cache').connection)
   })
-  const multipart = remembered(async (name) => probeMultipart((await bucket(name, 'cache')).store))
-  const inBuckets = new Map(
-    (Object.keys(buckets) as BucketName[]).map((bucketName) => [
-      bucketName,
-      remembered((name) => {
-        const access = { ...objectStoreAccess(name, bucketName, settings), patience }
-        const store = s3Store({ ...access, partBytes: multipartProbe.partBytes })
-        const connection = connect(access)
-        open.push(store, connection)
-        return { store, connection }
-      }),
-    ]),
+  const multipart = remembered(async (name: ObjectStoreName) =>
+    probeMultipart((await bucket(name, 'cache')).store),
   )
-  const opened = (name: ObjectStoreName, bucketName: BucketName) =>
-    inBuckets.get(bucketName)?.(name) as OpenBucket
+  const opened = remembered((name: ObjectStoreName) =>
+    remembered((bucketName: BucketName): OpenBucket => {
+      const access = { ...objectStoreAccess(name, bucketName, settings), patience }
+      const store = s3Store({ ...access, partBytes: multipartProbe.partBytes })
+      const connection = connect(access)
+      open.push(store, connection)
+      return { store, connection }
+    }),
+  )
 
   async function bucket(name: ObjectStoreName, bucketName: BucketName): Promise<OpenBucket> {
     await knock(name).catch(() => {
@@ -92,7 +90,7 @@ export function openObjectStores(settings: Settings): ObjectStores {
         `fix "stores ${name} server" first, then run: comfyume-backup doctor`,
       )
     })
-    return opened(name, bucketName)
+    return opened(name)(bucketName)
   }
 
   return {
@@ -103,14 +101,6 @@ export function openObjectStores(settings: Settings): ObjectStores {
     async close() {
       await Promise.all(open.map((one) => one.close()))
     },
-  }
-}
-
-function remembered<T>(make: (name: ObjectStoreName) => T): (name: ObjectStoreName) => T {
-  const made = new Map<ObjectStoreName, T>()
-  return (name) => {
-    if (!made.has(name)) made.set(name, make(name))
-    return made.get(name) as T
   }
 }
 

@@ -1,15 +1,13 @@
 import { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
-import { pipeline } from 'node:stream/promises'
 import { keystonesOf, whyNoSuccessor, whyWorthlessText } from '../acceptance.ts'
 import { locksOf, takeLocks } from '../backup/locks.ts'
 import { folderOf, hostOf } from '../backup/plan.ts'
 import { isIncrement } from '../capture/list.ts'
 import { type KnownCopy, listCopies, newestGood, timeOfAdopted } from '../copies.ts'
-import { bash, start } from '../hosts/process.ts'
 import { type Item, items } from '../inventory.ts'
 import { nameOf, recordName } from '../naming.ts'
 import { makeRecord } from '../record.ts'
+import { memberText } from '../restore/plan/offers.ts'
 import type { Settings } from '../settings/settings.ts'
 import { KeyExists, StoreError } from '../stores/store.ts'
 import { type Verdict, whyWorthlessInside } from './check.ts'
@@ -98,18 +96,10 @@ async function whyKeystone(
   if (capture.kind !== 'files') return undefined
   for (const keystone of keystonesOf(capture.sources)) {
     const name = nameOf(keystone.file)
-    const flaw = whyWorthlessText(keystone, await memberText(await store.open(key), `*${name}`))
+    const flaw = whyWorthlessText(keystone, (await memberText(await store.open(key), `*${name}`)) ?? '')
     if (flaw !== undefined) return flaw
   }
   return undefined
-}
-
-/** The content of the archive members that match a tar pattern. */
-async function memberText(archive: Readable, pattern: string): Promise<string> {
-  const child = await start(bash('gzip -dc | tar -xO --wildcards -f - -- "$1" 2>/dev/null', [pattern]))
-  child.stderr.resume()
-  const [said] = await Promise.all([text(child.stdout), pipeline(archive, child.stdin).catch(() => {})])
-  return said
 }
 
 /** Law 5, compared with the copy before: a much smaller one may be wrong and must not become the newest. */

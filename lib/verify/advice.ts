@@ -1,13 +1,13 @@
 import path from 'node:path'
 import { selectStored } from '../backup/select.ts'
-import { type Item, items, stores } from '../inventory.ts'
+import { type StoreName, stores } from '../inventory.ts'
 import { nameOf, recordName } from '../naming.ts'
 import { readRecord } from '../record.ts'
 import type { Settings } from '../settings/settings.ts'
 import { smallText } from '../stores/store.ts'
-import { quoteIfNeeded } from '../text.ts'
+import { quoteIfNeeded, remembered } from '../text.ts'
 import type { Verdict } from './check.ts'
-import { type Archive, type Shelf, type StoreView, surveyStore } from './survey.ts'
+import { type Archive, type Shelf, surveyStore } from './survey.ts'
 
 export interface Circumstances {
   settings: Settings
@@ -67,35 +67,19 @@ export type FindElsewhere = (
 ) => Promise<string[]>
 
 /**
- * Asks all of the item's stores, even those that this run does not read. Asks each once, and only when
+ * Asks all of the item's stores, even those that this run does not read. Lists each once, and only when
  * something is broken. A store that does not answer counts as empty.
  */
 export function findElsewhere(settings: Settings): FindElsewhere {
-  const views = new Map<string, Promise<StoreView>>()
-  const view = (name: string, item: Item): Promise<StoreView> => {
-    const id = `${name}/${item.name}`
-    const known = views.get(id) ?? survey(name, item)
-    views.set(id, known)
-    return known
-  }
-  const survey = async (name: string, item: Item): Promise<StoreView> => {
-    const failed = [...views].find(([id]) => id.startsWith(`${name}/`))?.[1]
-    const before = await failed
-    if (before !== undefined && before.failures.length > 0) return before
-    const selected = selectStored([item.name])
-    return surveyStore(name as StoreView['name'], selected, settings, false)
-  }
-  return async (archive, content) => {
-    const item = items.find(({ name }) => name === archive.item) as Item
-    const others = selectStored([item.name])
-      .flatMap((one) => one.stores)
-      .filter((name) => name !== archive.store)
+  const view = remembered((name: StoreName) => surveyStore(name, selectStored(undefined), settings, false))
+  return async ({ item, store }, content) => {
+    const others = selectStored([item]).flatMap(({ stores }) => stores.filter((name) => name !== store))
+    const isAlike = ({ key, bytes }: Archive) =>
+      content.archive === undefined ? bytes === content.bytes : nameOf(key) === content.archive
     const found = await Promise.all(
       others.map(async (name) => {
-        const { shelves, byItem } = await view(name, item)
-        const isAlike = ({ key, bytes }: Archive) =>
-          content.archive === undefined ? bytes === content.bytes : nameOf(key) === content.archive
-        const alike = byItem.flat().filter((one) => one.recorded && isAlike(one))
+        const { shelves, byItem } = await view(name)
+        const alike = byItem.flat().filter((one) => one.item === item && one.recorded && isAlike(one))
         for (const copy of alike) {
           const shelf = shelves.find(({ bucket }) => bucket === copy.bucket) as Shelf
           if (await isContent(shelf, copy, content.sha256)) return [`${name} (${copy.key})`]

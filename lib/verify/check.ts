@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { PassThrough } from 'node:stream'
+import { PassThrough, type Writable } from 'node:stream'
 import { whyWorthless } from '../acceptance.ts'
 import { matcher } from '../capture/capture.ts'
 import { boundMemory } from '../capture/compressor.ts'
@@ -269,39 +269,41 @@ export function whyWorthlessInside({ tar, files, missing, flaw }: Inside): strin
   return flaw ?? whyWorthless({ files, lacking: missing })
 }
 
-/** Judges a container image as a capture does, while the archive is being read. */
-function judgeOnTheWay() {
-  const body = new PassThrough()
-  // The stream closes once it cannot be unpacked; the judgement says so.
-  body.on('error', () => {})
-  const judged = judgeImageArchive(body).then(
-    ({ flaw }) => flaw,
-    (error) => messageOf(error),
-  )
-  return {
-    async take(chunk: Buffer) {
-      if (body.destroyed || body.write(chunk)) return
-      await Promise.race([once(body, 'drain').catch(() => {}), judged])
-    },
-    end() {
-      body.end()
-      return judged
-    },
-    leave: () => body.destroy(),
-  }
-}
-
-interface Examination {
+/** Reads an archive on the way, and says at its end what it found. */
+interface Reader<T> {
   /** Resolves when it can take more. */
   take(chunk: Buffer): Promise<void>
   /** Called after the last byte. */
-  end(): Promise<Inside>
+  end(): Promise<T>
   /** Stops without a result. */
   leave(): void
 }
 
+function reader<T>(into: Writable, found: Promise<T>, leave: () => void): Reader<T> {
+  return {
+    async take(chunk) {
+      if (!into.writable || into.write(chunk)) return
+      await Promise.race([once(into, 'drain').catch(() => {}), found])
+    },
+    end() {
+      into.end()
+      return found
+    },
+    leave,
+  }
+}
+
+/** Judges a container image as a capture does. */
+function judgeOnTheWay(): Reader<string | undefined> {
+  const body = new PassThrough()
+  // The stream closes once it cannot be unpacked; the judgement says so.
+  body.on('error', () => {})
+  const judged = judgeImageArchive(body).then(({ flaw }) => flaw, messageOf)
+  return reader(body, judged, () => body.destroy())
+}
+
 /** Runs gzip and tar on an archive as it is read. `mustHave`: shell patterns; `*` matches `/` too. */
-export async function examine(mustHave: readonly string[]): Promise<Examination> {
+export async function examine(mustHave: readonly string[]): Promise<Reader<Inside>> {
   const child = await start(bash(examineScript))
   const patterns = new Map(mustHave.map((pattern) => [pattern, matcher(pattern)]))
   let members = 0
@@ -320,18 +322,11 @@ export async function examine(mustHave: readonly string[]): Promise<Examination>
     said = (said + data).slice(-10_000)
   })
   child.stderr.resume()
-  return {
-    async take(chunk) {
-      if (!child.stdin.writable || child.stdin.write(chunk)) return
-      await Promise.race([once(child.stdin, 'drain').catch(() => {}), child.ended])
-    },
-    async end() {
-      child.stdin.end()
-      await child.ended
-      return { members, files, missing: [...patterns.keys()], ...complaintsIn(said) }
-    },
-    leave: () => child.kill(),
-  }
+  const found = child.ended.then(() => ({
+    ...{ members, files, missing: [...patterns.keys()] },
+    ...complaintsIn(said),
+  }))
+  return reader(child.stdin, found, () => child.kill())
 }
 
 /** Reads the script's output: messages of gzip and tar, the bytes after tar's last block, both exit codes. */

@@ -11,7 +11,7 @@ import type { Settings } from '../settings/settings.ts'
 import { openStore } from '../stores/open.ts'
 import { rotates } from '../stores/store.ts'
 import { messageOf } from '../text.ts'
-import type { Memory } from './memory.ts'
+import type { Memory, Seen } from './memory.ts'
 import { bytesOf, type Known, type StorePlan } from './plan.ts'
 import type { VerifyReport } from './read.ts'
 import type { Archive, StoreView } from './survey.ts'
@@ -63,20 +63,17 @@ function verifiedOf({ view, memory, before }: StorePlan, report: VerifyReport): 
   const { environment, startedAt, finishedAt, ok } = report
   const other = <T extends { item: string }>(all: readonly T[] = []) =>
     all.filter(({ item }) => !view.items.includes(item))
-  const broken = view.byItem.flat().flatMap((archive): Broken[] => {
-    const { bucket, item, key, bytes, modified, recorded } = archive
+  const all = view.byItem.flat()
+  const broken = all.flatMap((archive) => {
     const seen = memory.seen(archive)
-    if (seen?.status !== 'broken' || bytes === undefined || modified === undefined) return []
-    const { at, reason = 'is broken' } = seen
-    return [{ bucket, item, key, bytes, modified: modified.toISOString(), recorded, at, reason }]
+    return seen?.status === 'broken' ? asFound(archive, seen) : []
   })
-  const refused = view.byItem.flat().flatMap((archive): Broken[] => {
-    const { bucket, item, key, bytes, modified, recorded } = archive
-    if (recorded || bytes === undefined || modified === undefined) return []
-    const now = report.refused.find((one) => one.store === view.name && one.key === key)
-    const known = foundAmong(before?.refused, bucket, archive)
+  const refused = all.flatMap((archive) => {
+    if (archive.recorded) return []
+    const now = report.refused.find((one) => one.store === view.name && one.key === archive.key)
+    const known = foundAmong(before?.refused, archive.bucket, archive)
     const found = now ? { at: finishedAt, reason: now.reason } : known
-    return found ? [{ ...found, bucket, item, key, bytes, modified: modified.toISOString(), recorded }] : []
+    return found ? asFound(archive, found) : []
   })
   const items = view.items.map((item, index): VerifiedItem => {
     const archives = view.byItem[index] ?? []
@@ -101,6 +98,15 @@ function verifiedOf({ view, memory, before }: StorePlan, report: VerifyReport): 
     refused: [...refused, ...other(before?.refused)],
     items: [...items, ...other(before?.items)],
   }
+}
+
+/** An archive as it looks now, and what was found in it. */
+function asFound(
+  { bucket, item, key, bytes, modified, recorded }: Archive,
+  { at, reason = 'is broken' }: Pick<Seen, 'at' | 'reason'>,
+): Broken[] {
+  if (bytes === undefined || modified === undefined) return []
+  return [{ bucket, item, key, bytes, modified: modified.toISOString(), recorded, at, reason }]
 }
 
 function lastGood(

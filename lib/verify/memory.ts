@@ -10,18 +10,7 @@ import { messageOf } from '../text.ts'
 import type { Archive } from './survey.ts'
 
 /** The result of checking an archive, and its size and time then. */
-export interface Seen {
-  /** ISO, UTC. */
-  at: string
-  status: 'good' | 'broken' | 'unverified'
-  bytes: number
-  /** ISO, UTC. */
-  modified: string
-  recorded: boolean
-  sha256?: string | undefined
-  /** Why it is broken. */
-  reason?: string | undefined
-}
+export type Seen = v.InferOutput<typeof seen>
 
 /** What this machine remembers of verifying a store, so that the next run continues where this one ends. */
 export interface Memory {
@@ -50,7 +39,7 @@ export async function openMemory(
   const file = path.join(folder, `${store}-${name}.json`)
   const loaded = await load(file).catch((error) => {
     warn(`what was verified before could not be read and is started over: ${file}: ${messageOf(error)}`)
-    return none()
+    return { known: new Map() } as Known
   })
   const { known } = loaded
   let { first } = loaded
@@ -107,10 +96,6 @@ interface Known {
   first?: string | undefined
 }
 
-function none(): Known {
-  return { known: new Map() }
-}
-
 /** Skips invalid entries. Throws for a file that is not ours. */
 async function load(file: string): Promise<Known> {
   const text = await readFile(file, 'utf8').catch((error) => {
@@ -123,12 +108,14 @@ async function load(file: string): Promise<Known> {
 }
 
 const seen = v.object({
+  /** When it was checked. */
   at: timeText,
   status: v.picklist(['good', 'broken', 'unverified']),
   bytes: v.number(),
   modified: v.string(),
   recorded: v.boolean(),
   sha256: orNone(v.string()),
+  /** Why it is broken. */
   reason: orNone(v.string()),
 })
 const written = v.object({

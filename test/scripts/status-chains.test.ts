@@ -28,7 +28,7 @@ async function look() {
   const settings = readSettings({ MELLO_BACKUPS: path.join(folder, 'mello'), VERDA_SSH: 'local' })
   await using vantage = vantageOf(settings)
   const [place] = openPlaces('mello', { settings, vantage }) as [Place]
-  const shelf = await lookAt(place, expectedOf('production', ['mello']), 'production', now)
+  const shelf = await lookAt(place, expectedOf('production', ['mello']), { settings, now })
   const assessment = assess({
     now,
     drill: true,

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import type { Readable } from 'node:stream'
 import { keystonesOf, whyWorthlessText } from '../../acceptance.ts'
 import { folderOf } from '../../backup/plan.ts'
 import { boundMemory, chooseDecompressor } from '../../capture/compressor.ts'
@@ -145,12 +146,17 @@ async function keystoneFlaw(
   for (const keystone of capture.kind === 'files' ? keystonesOf(capture.sources) : []) {
     const archive = await store.open(key).catch(() => undefined)
     if (archive === undefined) return undefined
-    const command = bash(printMember, [`*/${path.posix.basename(keystone.file)}`])
-    const { exitCode, stdout } = await run(command, { input: archive })
-    const flaw = exitCode === 0 ? whyWorthlessText(keystone, stdout) : undefined
+    const text = await memberText(archive, `*/${path.posix.basename(keystone.file)}`)
+    const flaw = text === undefined ? undefined : whyWorthlessText(keystone, text)
     if (flaw !== undefined) return `is not a backup: ${flaw}`
   }
   return undefined
+}
+
+/** The text of the member that matches a pattern; undefined if none does, or the archive cannot be read. */
+export async function memberText(archive: Readable, pattern: string): Promise<string | undefined> {
+  const { exitCode, stdout } = await run(bash(printMember, [pattern]), { input: archive })
+  return exitCode === 0 ? stdout : undefined
 }
 
 /** Argument: a pattern for the member, whose path may differ in the older scripts' archives. */

@@ -6,6 +6,7 @@ import { lookDirectory } from '../../stores/directory/probe.ts'
 import { directoryStore } from '../../stores/directory/store.ts'
 import { type ObjectStoreName, openStore } from '../../stores/open.ts'
 import type { AppendOnlyStore } from '../../stores/store.ts'
+import { remembered } from '../../text.ts'
 import { type Reason, reasonOf } from './unreachable.ts'
 
 /** A place with archives to restore from. */
@@ -119,16 +120,6 @@ function objects(name: ObjectStoreName, settings: Settings): ArchiveSource {
 
 /** Someone waits for the plan: under 20 seconds for an unreachable store. A backup allows minutes. */
 const impatience = { connectMs: 6_000, idleMs: 6_000, attempts: 2, backoffMaxMs: 1_000 }
-
-/** Asks once and remembers the answer. */
-function remembered<K extends string, T>(ask: (of: K) => Promise<T>): (of: K) => Promise<T> {
-  const answers = new Map<K, Promise<T>>()
-  return (of) => {
-    const answer = answers.get(of) ?? ask(of)
-    answers.set(of, answer)
-    return answer
-  }
-}
 
 async function whyNot(look: Promise<unknown>): Promise<Reason | undefined> {
   return look.then(() => undefined, reasonOf)

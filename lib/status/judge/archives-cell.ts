@@ -1,13 +1,13 @@
 import { warningText, whyNoSuccessor } from '../../acceptance.ts'
 import { type Broken, foundAmong, type Verified } from '../../backup/verified.ts'
-import { type Copy, isWithin, type KnownCopy, knownCopy, timeOfAdopted } from '../../copies.ts'
+import { type Copy, isWithin, type KnownCopy, timeOfAdopted } from '../../copies.ts'
 import { stores } from '../../inventory.ts'
 import { stampTime } from '../../naming.ts'
 import { selectCopies } from '../../retention.ts'
 import { someOf } from '../../text.ts'
 import type { SeenFile, SeenShelf } from '../look/seen.ts'
 import { byDay, type Cell, clockToleranceMs, emptyCell, verifiedOf } from './cell.ts'
-import { chainOn } from './contents.ts'
+import { chainOn, knownOn } from './contents.ts'
 import { type Expected, graceHours, prefixOf } from './expected.ts'
 import { earliest, latest, type Runs, type Success } from './runs.ts'
 
@@ -75,7 +75,7 @@ export function cellOf(
   const madeAt = (copy: KnownCopy) => earliest(copy.time, takenAt(copy))
   for (const copy of copies) {
     const text = copy.recordKey === undefined ? undefined : shelf.texts[copy.recordKey]
-    const known = text === undefined ? undefined : knownCopy(copy, text)
+    const known = knownOn(shelf, copy)
     times.set(copy, known?.time ?? stampTime(copy.stamp))
     const found = foundAmong(verified?.broken, bucket, copy)
     if (found) {

@@ -1,6 +1,6 @@
 import { headOf } from '../../capture/list.ts'
 import { listName } from '../../chain.ts'
-import { type Copy, chainAmong, copiesAmong, type KnownCopy } from '../../copies.ts'
+import { type Copy, chainAmong, copiesAmong, type KnownCopy, knownCopy } from '../../copies.ts'
 import type { CaptureKind } from '../../inventory.ts'
 import { archiveOfRecord, readArchiveName, readRunReportName, recordName } from '../../naming.ts'
 import { probeKey } from '../../stores/s3/trust.ts'
@@ -116,6 +116,12 @@ function isLatest({ item, folder }: Expected, key: string): boolean {
 function isHalfSwapped(key: string, claimed: Set<string>): boolean {
   const record = /^(.*\.sha256)\.next$/.exec(key)?.[1]
   return record !== undefined && (claimed.has(record) || claimed.has(archiveOfRecord(record) ?? ''))
+}
+
+/** A copy with its record; undefined if that was not read, or is no record of it. */
+export function knownOn({ texts }: Pick<SeenShelf, 'texts'>, copy: Copy): KnownCopy | undefined {
+  const text = copy.recordKey === undefined ? undefined : texts[copy.recordKey]
+  return text === undefined ? undefined : knownCopy(copy, text)
 }
 
 /** The good archives that an increment builds on, and the first bad one. Unknown if its list was not read. */

@@ -1,7 +1,7 @@
 import { foundAmong, type Verified } from '../../backup/verified.ts'
-import { type Copy, type KnownCopy, knownCopy } from '../../copies.ts'
+import type { Copy, KnownCopy } from '../../copies.ts'
 import type { StoreName } from '../../inventory.ts'
-import type { Contents } from './contents.ts'
+import { type Contents, knownOn } from './contents.ts'
 import type { Expected } from './expected.ts'
 
 /** A copy on Mello whose exact bytes were read back from R2: it may be moved away to free space. */
@@ -92,8 +92,7 @@ function goodCopies(
 ): KnownCopy[] {
   return copies.flatMap((copy) => {
     if (foundAmong(verified.get(store)?.broken, bucket, copy)) return []
-    const text = copy.recordKey === undefined ? undefined : shelf.texts[copy.recordKey]
-    const known = text === undefined ? undefined : knownCopy(copy, text)
+    const known = knownOn(shelf, copy)
     return known?.good && known.time <= shelf.at ? [known] : []
   })
 }

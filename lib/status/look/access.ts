@@ -5,7 +5,7 @@ import { mountAt } from '../../doctor/machine.ts'
 import type { Host } from '../../hosts/host.ts'
 import { localHost } from '../../hosts/local.ts'
 import { sshHost } from '../../hosts/ssh.ts'
-import { type BucketName, buckets, type StoreName, stores } from '../../inventory.ts'
+import { type StoreName, stores } from '../../inventory.ts'
 import type { Settings } from '../../settings/settings.ts'
 import type { Memory } from './memory.ts'
 
@@ -53,8 +53,6 @@ export function placesOf(wanted: ReadonlySet<StoreName | 'git'>, settings: Setti
     .filter((store) => wanted.has(store))
     .map((store) => ({ store, title: stores[store].title, at: places[store] }))
 }
-
-export const bucketNames = Object.keys(buckets) as BucketName[]
 
 /** What this process reaches on this machine, and what behind ssh. */
 export interface Vantage extends AsyncDisposable {

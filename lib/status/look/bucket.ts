@@ -4,10 +4,12 @@ import type { BucketName } from '../../inventory.ts'
 import type { Settings } from '../../settings/settings.ts'
 import { type ObjectStoreName, openObjectStore } from '../../stores/open.ts'
 import { pool } from '../../stores/pool.ts'
+import type { S3Store } from '../../stores/s3/store.ts'
 import {
   type AppendOnlyStore,
   type ListOptions,
   NoSuchKey,
+  StoreError,
   severalConnections,
   smallText,
 } from '../../stores/store.ts'
@@ -19,13 +21,23 @@ import { bucketBounds } from './wanted.ts'
 const patience = { connectMs: 5_000, idleMs: 30_000, requestMs: 60_000, attempts: 4, backoffMaxMs: 2_000 }
 
 export function bucketPlace(name: ObjectStoreName, bucket: BucketName, settings: Settings): Place {
-  const store = openObjectStore(name, bucket, settings, { patience })
+  let opened: S3Store | undefined
+  const open = () => {
+    const prefix = name.toUpperCase()
+    if (!settings[name])
+      throw new StoreError(
+        `${prefix}_ACCESS_KEY_ID and ${prefix}_SECRET_ACCESS_KEY are not set on this machine`,
+      )
+    opened ??= openObjectStore(name, bucket, settings, { patience })
+    return opened
+  }
   return {
     store: name,
     bucket,
-    title: bucketTitle(name, bucket, settings),
+    title: `${name} bucket ${settings[name]?.buckets[bucket] ?? bucket}`,
     bounds: bucketBounds,
     async list(recent) {
+      const store = open()
       const unfinished: SeenShelf['unfinished'] = []
       // A key may list objects but not uploads: then they stay unknown.
       const uploads = async () => {
@@ -38,8 +50,9 @@ export function bucketPlace(name: ObjectStoreName, bucket: BucketName, settings:
       ])
       return { ...listing, unfinished: begun }
     },
-    under: (prefix) => entriesOf(store, prefix),
+    under: async (prefix) => entriesOf(open(), prefix),
     async read(keys) {
+      const store = open()
       const texts = new Map<string, string>()
       const reading = pool(readAtOnce)
       for (const key of keys)
@@ -54,10 +67,10 @@ export function bucketPlace(name: ObjectStoreName, bucket: BucketName, settings:
       return texts
     },
     async *members(key, onBytes) {
-      yield* linesOf(await store.open(key, 0, severalConnections), onBytes)
+      yield* linesOf(await open().open(key, 0, severalConnections), onBytes)
     },
     async *open(key) {
-      yield* await store.open(key)
+      yield* await open().open(key)
     },
   }
 }
@@ -104,8 +117,4 @@ async function listRecent(
   )
   const files = parts.flatMap((part) => part.files).sort((a, b) => (a.key < b.key ? -1 : 1))
   return { files, since: { time, prefixes: parts.flatMap((part) => part.prefixes) } }
-}
-
-export function bucketTitle(name: ObjectStoreName, bucket: BucketName, settings: Settings): string {
-  return `${name} bucket ${settings[name]?.buckets[bucket] ?? bucket}`
 }

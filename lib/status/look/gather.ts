@@ -5,15 +5,13 @@ import { hangsText, listModels, modelFlaws } from '../../capture/models.ts'
 import { within } from '../../hosts/process.ts'
 import { type BucketName, type CaptureKind, items, stores } from '../../inventory.ts'
 import { archiveOfRecord } from '../../naming.ts'
-import type { ObjectStoreName } from '../../stores/open.ts'
 import { messageOf } from '../../text.ts'
 import { openMemory } from '../../verify/memory.ts'
-import { contentsOf } from '../judge/contents.ts'
+import { type Contents, contentsOf } from '../judge/contents.ts'
 import { type Expected, expectedOf } from '../judge/expected.ts'
 import { recordsToCompare } from '../judge/movable.ts'
 import { readReport } from '../judge/runs.ts'
-import { bucketNames, type Look, storesOf } from './access.ts'
-import { bucketPlace, bucketTitle } from './bucket.ts'
+import { type Look, storesOf } from './access.ts'
 import type { Memory } from './memory.ts'
 import { blankShelf, lookAt, openPlaces } from './place.ts'
 import { lookAtRepository } from './repository.ts'
@@ -24,19 +22,24 @@ import { dailyReports } from './wanted.ts'
 export async function gather(options: Look): Promise<{ seen: Seen; memory: Memory }> {
   const { settings, memory, markOff, wanted, now } = options
   const expected = expectedOf(settings.environment, storesOf(settings))
-  const [share, mello, buckets, repository] = await Promise.all([
+  const sort = (shelf: SeenShelf) => contentsOf(shelf, expected, settings.environment)
+  const others = storesOf(settings).filter((store) => store !== 'sfs')
+  const [share, repository, ...rest] = await Promise.all([
     lookAtShare(options, expected),
-    lookAtMello(options, expected),
-    Promise.all(objectStores(options).map((one) => lookAtBucket(one, options, expected))),
     wanted.has('git') ? lookAtRepository(options) : undefined,
+    ...others
+      .flatMap((store) => openPlaces(store, options))
+      .map(async (place) => ({
+        place,
+        shelf: wanted.has(place.store) ? await lookAt(place, expected, options) : blankShelf(place, now),
+      })),
   ])
-  const shelves = [share.shelf, mello, ...buckets.map(({ shelf }) => shelf)]
-  await listBroken(buckets)
-  await compareMello(shelves, buckets, expected, settings.environment)
+  const looked: Looked[] = [share, ...rest]
+  const shelves = looked.map(({ shelf }) => shelf)
+  await listBroken(looked)
+  await compareMello(looked, sort)
   await markProven(shelves, options)
-  const dailyReports = options.calendar
-    ? await readDailyReports(shelves, buckets, expected, options)
-    : undefined
+  const dailyReports = options.calendar ? await readDailyReports(looked, sort, now) : undefined
   const answers = share.answers || (memory.verdaOff !== undefined && ranSince(shelves, memory.verdaOff))
   const since = markOff ? (answers ? now : (memory.verdaOff ?? now)) : memory.verdaOff
   // A mark ends when Verda answers again; a new mark waits until Verda is off.
@@ -58,27 +61,31 @@ export async function gather(options: Look): Promise<{ seen: Seen; memory: Memor
   }
 }
 
+/** A folder or bucket, and what was seen there. */
+interface Looked {
+  place: Place
+  shelf: SeenShelf
+}
+
 /** The share and its live models; as last seen if Verda does not answer. */
 async function lookAtShare(options: Look, expected: readonly Expected[]) {
-  const { settings, vantage, memory, now, wanted, markOff } = options
+  const { vantage, memory, now, wanted, markOff } = options
   const { verdaOff: _, ...remembered } = memory
   const [place] = openPlaces('sfs', options) as [Place]
   // A mark that Verda is off ends once it answers, whatever else is read.
   const isAsked = wanted.has('sfs') || markOff || memory.verdaOff !== undefined
   const problem = isAsked ? await whyNoAnswer(options) : undefined
   const answers = isAsked && problem === undefined
-  if (!wanted.has('sfs')) return { shelf: blankShelf(place, now), answers, remembered }
-  const shelf = answers
-    ? await lookAt(place, expected, settings.environment, now)
-    : blankShelf(place, now, problem)
+  if (!wanted.has('sfs')) return { place, shelf: blankShelf(place, now), answers, remembered }
+  const shelf = answers ? await lookAt(place, expected, options) : blankShelf(place, now, problem)
   if (shelf.state === 'seen') {
     const models = await lookAtModels(options, shelf.source)
     // Verda itself needs no memory of its share.
-    return { shelf, answers, models, remembered: vantage.onVerda ? {} : { sfs: shelf, models } }
+    return { place, shelf, answers, models, remembered: vantage.onVerda ? {} : { sfs: shelf, models } }
   }
-  if (!memory.sfs) return { shelf: { ...shelf, answers }, answers, remembered }
+  if (!memory.sfs) return { place, shelf: { ...shelf, answers }, answers, remembered }
   const then: SeenShelf = { ...memory.sfs, state: 'remembered', problem: shelf.problem, answers }
-  return { shelf: then, answers, remembered, models: memory.models }
+  return { place, shelf: then, answers, remembered, models: memory.models }
 }
 
 /** The live models on Verda, which R2 must have too. `source`: what is mounted in the share's place. */
@@ -129,43 +136,11 @@ function ranSince(shelves: readonly SeenShelf[], since: Date): boolean {
     )
 }
 
-/** Mello's copies, only if this is Mello. */
-async function lookAtMello(options: Look, expected: readonly Expected[]) {
-  const { settings, wanted, now } = options
-  const [place] = openPlaces('mello', options) as [Place]
-  return wanted.has('mello') ? lookAt(place, expected, settings.environment, now) : blankShelf(place, now)
-}
-
-/** A bucket that was read, and its place for reading more. */
-interface Looked {
-  shelf: SeenShelf
-  place?: Place
-}
-
-function objectStores({ settings }: Look): { name: ObjectStoreName; bucket: BucketName }[] {
-  const names = storesOf(settings).filter((name) => stores[name].kind === 'object') as ObjectStoreName[]
-  return names.flatMap((name) => bucketNames.map((bucket) => ({ name, bucket })))
-}
-
-async function lookAtBucket(
-  { name, bucket }: { name: ObjectStoreName; bucket: BucketName },
-  { settings, wanted, now, all }: Look,
-  expected: readonly Expected[],
-): Promise<Looked> {
-  const about = { store: name, bucket, title: bucketTitle(name, bucket, settings) }
-  const prefix = name.toUpperCase()
-  const noKey = `${prefix}_ACCESS_KEY_ID and ${prefix}_SECRET_ACCESS_KEY are not set on this machine`
-  if (!wanted.has(name)) return { shelf: blankShelf(about, now) }
-  if (!settings[name]) return { shelf: blankShelf(about, now, noKey) }
-  const place = bucketPlace(name, bucket, settings)
-  return { shelf: await lookAt(place, expected, settings.environment, now, all), place }
-}
-
 /** What `verify` found broken is reported as long as it exists, however old. */
-async function listBroken(buckets: readonly Looked[]): Promise<void> {
-  for (const { shelf, place } of buckets) {
+async function listBroken(looked: readonly Looked[]): Promise<void> {
+  for (const { shelf, place } of looked) {
     if (!shelf.since) continue
-    const reports = buckets
+    const reports = looked
       .filter((one) => one.shelf.store === shelf.store)
       .flatMap((one) => Object.values(one.shelf.texts).flatMap((text) => readVerified(text) ?? []))
     const newest = reports.sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1))[0]
@@ -174,7 +149,7 @@ async function listBroken(buckets: readonly Looked[]): Promise<void> {
       ({ bucket, key }) => bucket === shelf.bucket && !listed.has(key),
     )
     const found = await Promise.all(
-      keys.slice(0, mostBroken).map(({ key }) => place?.under?.(key).catch(() => []) ?? []),
+      keys.slice(0, mostBroken).map(({ key }) => place.under?.(key).catch(() => []) ?? []),
     )
     shelf.files.push(...found.flat())
   }
@@ -182,42 +157,41 @@ async function listBroken(buckets: readonly Looked[]): Promise<void> {
 
 const mostBroken = 20
 
+/** Sorts a shelf's listing. */
+type Sort = (shelf: SeenShelf) => Contents
+
 /** Reads the records that show which of Mello's copies R2 has too; unreadable ones stay unknown. */
-async function compareMello(
-  shelves: readonly SeenShelf[],
-  buckets: readonly Looked[],
-  expected: readonly Expected[],
-  environment: string,
-): Promise<void> {
-  const contents = shelves
-    .filter(({ store, state }) => state === 'seen' && (store === 'mello' || store === 'r2'))
-    .map((shelf) => contentsOf(shelf, expected, environment))
+async function compareMello(looked: readonly Looked[], sort: Sort): Promise<void> {
+  const contents = looked
+    .filter(({ shelf: { store, state } }) => state === 'seen' && (store === 'mello' || store === 'r2'))
+    .map(({ shelf }) => sort(shelf))
   for (const [{ shelf }, keys] of recordsToCompare(contents, recordsOfMello)) {
-    const place = buckets.find((one) => one.shelf === shelf)?.place
-    const texts = await place?.read(keys).catch(() => undefined)
-    for (const [key, text] of texts ?? []) shelf.texts[key] = text
+    const { place } = looked.find((one) => one.shelf === shelf) as Looked
+    for (const [key, text] of await readMore(place, keys)) shelf.texts[key] = text
   }
 }
 
 const recordsOfMello = 60
 
+async function readMore(place: Place, keys: readonly string[]): Promise<Iterable<[string, string]>> {
+  return place.read(keys).catch(() => [])
+}
+
 /** Several stores keep the same report; it is read from the first. The share's speak only of the share. */
 async function readDailyReports(
-  shelves: readonly SeenShelf[],
-  buckets: readonly Looked[],
-  expected: readonly Expected[],
-  options: Look,
+  looked: readonly Looked[],
+  sort: Sort,
+  now: Date,
 ): Promise<Seen['dailyReports']> {
   const told: NonNullable<Seen['dailyReports']> = []
-  const seen = shelves.filter(({ state }) => state === 'seen')
-  const read = new Set(seen.flatMap(({ store, texts }) => (stores[store].rotates ? [] : Object.keys(texts))))
-  for (const shelf of seen) {
+  const seen = looked.filter(({ shelf }) => shelf.state === 'seen')
+  const read = new Set(
+    seen.flatMap(({ shelf: { store, texts } }) => (stores[store].rotates ? [] : Object.keys(texts))),
+  )
+  for (const { shelf, place } of seen) {
     const isShare = stores[shelf.store].rotates
-    const daily = dailyReports(contentsOf(shelf, expected, options.settings.environment), options.now)
-    const keys = daily.filter((key) => isShare || !read.has(key))
-    const place = buckets.find((one) => one.shelf === shelf)?.place ?? openPlaces(shelf.store, options)[0]
-    const texts = await place?.read(keys).catch(() => undefined)
-    for (const [key, text] of texts ?? []) {
+    const keys = dailyReports(sort(shelf), now).filter((key) => isShare || !read.has(key))
+    for (const [key, text] of await readMore(place, keys)) {
       told.push({ from: shelf.store, text })
       if (!isShare) read.add(key)
     }

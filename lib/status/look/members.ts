@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises'
 import { complaint } from '../../capture/capture.ts'
 import { boundMemory, chooseDecompressor, readToItsEnd } from '../../capture/compressor.ts'
 import { type Entry, type ListHead, readList, readLook } from '../../capture/list.ts'
+import { memberPath } from '../../capture/listing.ts'
 import { errorLines } from '../../hosts/lines.ts'
 import { bash, start } from '../../hosts/process.ts'
 
@@ -136,22 +137,8 @@ function readMember(line: string): Member {
 
 const types: Record<string, Member['type']> = { '-': 'file', h: 'file', d: 'folder', l: 'link' }
 
-/** tar quotes like C: `\n`, `\"`, `\303`. */
 function unquoted(text: string): Buffer {
-  const plain = text.replace(/\\([0-7]{3}|.)/g, (_, code: string) =>
-    code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (escapes[code] ?? code),
-  )
-  return Buffer.from(plain, 'latin1')
-}
-
-const escapes: Record<string, string> = {
-  a: '\x07',
-  b: '\b',
-  f: '\f',
-  n: '\n',
-  r: '\r',
-  t: '\t',
-  v: '\v',
+  return Buffer.from(memberPath(text), 'latin1')
 }
 
 /** Escapes wildcards; control bytes become `?`, invalid UTF-8 becomes `*`. */

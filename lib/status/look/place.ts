@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { knownCopy } from '../../copies.ts'
-import { type StoreName, stores } from '../../inventory.ts'
+import { type BucketName, buckets, type StoreName, stores } from '../../inventory.ts'
 import { recordName } from '../../naming.ts'
 import { messageOf } from '../../text.ts'
-import { type Contents, contentsOf } from '../judge/contents.ts'
+import { type Contents, contentsOf, knownOn } from '../judge/contents.ts'
 import type { Expected } from '../judge/expected.ts'
-import { bucketNames, type Look } from './access.ts'
+import type { Look } from './access.ts'
 import { bucketPlace } from './bucket.ts'
 import { folderPlace } from './folder.ts'
 import type { Place, SeenShelf } from './seen.ts'
@@ -33,16 +32,15 @@ export function openPlaces(
           '. If this is Mello, nothing was ever backed up there: run comfyume-backup backup-verda; else look from Mello',
       }),
     ]
-  return bucketNames.map((bucket) => bucketPlace(store, bucket, settings))
+  const names = Object.keys(buckets) as BucketName[]
+  return names.map((bucket) => bucketPlace(store, bucket, settings))
 }
 
 /** Lists a place, and reads the records and reports that describe it. Failures become the shelf's problem. */
 export async function lookAt(
   place: Place,
   expected: readonly Expected[],
-  environment: string,
-  now: Date,
-  all = false,
+  { settings: { environment }, now, all = false }: Pick<Look, 'settings' | 'now' | 'all'>,
 ): Promise<SeenShelf> {
   try {
     for (let attempt = 1; ; attempt++) {
@@ -110,12 +108,11 @@ async function readInto(
 }
 
 /** A run that changed something between listing and reading looks like damage; real damage lasts. */
-function isCaughtInTheMiddle({ texts }: SeenShelf, { archives }: Contents): boolean {
+function isCaughtInTheMiddle(shelf: SeenShelf, { archives }: Contents): boolean {
   return archives
     .flatMap(({ copies }) => copies)
     .some((copy) => {
       if (copy.recordKey === undefined || copy.bytes === undefined) return true
-      const text = texts[copy.recordKey]
-      return text !== undefined && knownCopy(copy, text)?.good !== true
+      return shelf.texts[copy.recordKey] !== undefined && !knownOn(shelf, copy)?.good
     })
 }

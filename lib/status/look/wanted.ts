@@ -1,6 +1,6 @@
-import { type Copy, knownCopy } from '../../copies.ts'
+import type { Copy } from '../../copies.ts'
 import type { StoreName } from '../../inventory.ts'
-import { type Contents, chainOn } from '../judge/contents.ts'
+import { type Contents, chainOn, knownOn } from '../judge/contents.ts'
 import { dayOf, lastDays, recentDays } from '../judge/days.ts'
 import { type Expected, prefixOf } from '../judge/expected.ts'
 import { readReport, type StoredReport } from '../judge/runs.ts'
@@ -34,7 +34,7 @@ export function wantedTexts(
   const wanted: string[] = []
   for (const { copies } of contents.archives) {
     const withRecord = copies.filter(({ recordKey }) => recordKey !== undefined)
-    const good = withRecord.some((copy) => isGood(copy, texts))
+    const good = withRecord.some((copy) => knownOn({ texts }, copy)?.good)
     const first = withRecord.slice(0, records)
     const enough = good || first.some(({ recordKey }) => texts[recordKey as string] === undefined)
     for (const { recordKey } of enough ? first : withRecord.slice(0, recordsInTrouble))
@@ -99,7 +99,7 @@ export function recentOf(
 /** Prefixes without a good copy in the listing: their newest is older. */
 export function prefixesWithout({ shelf, archives, reports, verified }: Contents): string[] {
   const withGood = archives
-    .filter(({ copies }) => copies.some((copy) => copy.recordKey !== undefined && isGood(copy, shelf.texts)))
+    .filter(({ copies }) => copies.some((copy) => knownOn(shelf, copy)?.good))
     .map(({ expected }) => prefixOf(expected))
   const keys = [...reports, ...verified].map(({ key }) => key)
   return (shelf.since?.prefixes ?? []).filter(
@@ -110,16 +110,10 @@ export function prefixesWithout({ shelf, archives, reports, verified }: Contents
 /** The newest is complete; if it is unreadable or from the future, an earlier one is used. */
 const reportsOfVerify = 5
 
-function isGood(copy: Copy, texts: Record<string, string>): boolean {
-  const text = texts[copy.recordKey as string]
-  return text !== undefined && knownCopy(copy, text)?.good === true
-}
-
 /** The newest increment's list; if a base of it is lost, also the last earlier one's record and list. */
 function chainTexts(copies: readonly Copy[], shelf: SeenShelf): string[] {
   for (const copy of copies) {
-    const text = copy.recordKey === undefined ? undefined : shelf.texts[copy.recordKey]
-    const known = text === undefined ? undefined : knownCopy(copy, text)
+    const known = knownOn(shelf, copy)
     if (!known?.good) continue
     const chain = chainOn(shelf, known, copies, () => false)
     if (chain === undefined) return known.record.increment && known.listKey ? [known.listKey] : []
