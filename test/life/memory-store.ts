@@ -82,7 +82,7 @@ export function memoryStore(options: MemoryOptions): S3Store {
     openPastCache: (key) => open(key),
     create,
     async createFrom(key, source, { onBytes } = {}) {
-      const receipt = await create(key, await source.open(0, source.bytes))
+      const receipt = await create(key, source.open())
       onBytes?.(receipt.bytes, 'sent')
       return receipt
     },

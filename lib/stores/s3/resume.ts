@@ -6,33 +6,27 @@ import { pool } from '../pool.ts'
 import { type Receipt, StoreError } from '../store.ts'
 import type { Connection } from './client.ts'
 import { S3Failure } from './failure.ts'
-import type { Found } from './lookup.ts'
 import {
-  completeUpload,
   createUpload,
   firstDifference,
   fittingPart,
   md5Of,
   type Part,
   partsOf,
-  readBack,
   runIdKey,
-  type SentPart,
-  sendPart,
+  sendParts,
   type UploadOptions,
 } from './upload.ts'
 
 /** Content of known size that can be read again, such as a model file. */
 export interface Source {
   bytes: number
-  /** The bytes `from` (inclusive) to `to` (exclusive). */
-  open(from: number, to: number): Readable | Promise<Readable>
+  open(): Readable
 }
 
 export interface ResumeOptions {
   /** Called per part: `sent` by this call, or `found` on the server and equal. */
   onBytes?(bytes: number, how: 'sent' | 'found'): void
-  metadata?: Record<string, string>
   /** Shared with the other stores that receive the same content. */
   digests?: Digests
   /** Overrides the store's own. */
@@ -53,46 +47,28 @@ export async function resumeUpload(
   const partBytes = fittingPart(source.bytes, options.partBytes)
   const unfinished = await findUnfinished(connection, key)
   const runId = randomUUID()
-  const uploadId =
-    unfinished?.uploadId ?? (await createUpload(connection, key, { ...options.metadata, [runIdKey]: runId }))
-
-  const refuses = await options.refusesDamage()
+  const uploadId = unfinished?.uploadId ?? (await createUpload(connection, key, { [runIdKey]: runId }))
   const jobs = pool(options.concurrency)
-  const parts = partsOf(await contentOf(source, key), partBytes, digests, jobs.signal)
-  const sent: SentPart[] = []
-  try {
-    for await (const part of parts) {
-      await jobs.add(async () => {
-        const there = unfinished?.parts.get(part.number)
-        const found = there !== undefined && isEqual(there, part)
-        sent.push(
-          found
-            ? asSent(there, part)
-            : await sendPart(connection, key, uploadId, part, refuses, jobs.signal, options.limit),
-        )
-        options.onBytes?.(part.bytes, found ? 'found' : 'sent')
-      })
-    }
-    await jobs.done()
-  } catch (error) {
-    await jobs.cancel(error)
-    throw error
-  }
-
-  // An earlier process began the upload, so it carries that run id. Compare the content instead.
-  const isOurs = async (object: Found) =>
-    object.metadata[runIdKey] === runId ||
-    (unfinished !== undefined &&
-      object.bytes === source.bytes &&
-      (await firstDifference(connection, key, sent, options.readBackBytes)) === undefined)
-  await completeUpload(connection, key, uploadId, sent, isOurs)
-  const receipt = { key, bytes: source.bytes, sha256: digests.whole.hex() }
-  await readBack(connection, receipt, sent, options.readBackBytes)
-  return receipt
+  const parts = partsOf(contentOf(source, key), partBytes, digests, jobs.signal)
+  return sendParts(connection, key, uploadId, { parts, digests, jobs }, options, {
+    // An earlier process began the upload, so it carries that run id. Compare the content instead.
+    isOurs: async (object, sent) =>
+      object.metadata[runIdKey] === runId ||
+      (unfinished !== undefined &&
+        object.bytes === source.bytes &&
+        (await firstDifference(connection, key, sent, options.readBackBytes)) === undefined),
+    there(part) {
+      const { number, bytes, sha256 } = part
+      const listed = unfinished?.parts.get(number)
+      // Not the part itself: it would keep its content in memory.
+      return listed && isEqual(listed, part) ? { number, bytes, sha256, etag: listed.etag } : undefined
+    },
+    onBytes: options.onBytes,
+  })
 }
 
 /** The content of a source. The stream fails when its length is not `source.bytes`. */
-export async function contentOf(source: Source, key: string): Promise<Readable> {
+export function contentOf(source: Source, key: string): Readable {
   let bytes = 0
   const counted = new Transform({
     transform(chunk: Buffer, _, done) {
@@ -109,7 +85,7 @@ export async function contentOf(source: Source, key: string): Promise<Readable> 
       )
     },
   })
-  return pipeline(await source.open(0, source.bytes), counted, () => {})
+  return pipeline(source.open(), counted, () => {})
 }
 
 interface ListedPart {
@@ -205,8 +181,4 @@ async function listParts(
 /** The ETag of a part is its MD5 on R2 and most servers. If it is not, the part is sent again. */
 function isEqual(there: ListedPart, part: Part): boolean {
   return there.bytes === part.bytes && there.etag.replaceAll('"', '') === md5Of(part).toString('hex')
-}
-
-function asSent(there: ListedPart, part: Part): SentPart {
-  return { number: part.number, bytes: there.bytes, sha256: part.sha256, etag: there.etag }
 }

@@ -64,13 +64,7 @@ export function s3Store(options: S3Options): S3Store {
     if ((await lookUp(connection, key)) !== undefined) throw new KeyExists(connection.name, key)
   }
 
-  async function create(
-    key: string,
-    body: Readable,
-    digests: Digests,
-    more: { metadata?: Record<string, string> | undefined; expectedBytes?: number } = {},
-  ): Promise<Receipt> {
-    const { metadata = {}, expectedBytes = 0 } = more
+  async function create(key: string, body: Readable, digests: Digests, expectedBytes = 0): Promise<Receipt> {
     // The read throws this error.
     body.once('error', () => {})
     try {
@@ -78,7 +72,6 @@ export function s3Store(options: S3Options): S3Store {
       return await upload(connection, key, body, digests, {
         ...uploads,
         partBytes: fittingPart(expectedBytes, partBytes),
-        metadata,
       })
     } catch (error) {
       body.destroy()
@@ -119,12 +112,12 @@ export function s3Store(options: S3Options): S3Store {
     openPastCache: (key) => read(connection, key, { connections: severalConnections }),
 
     create: (key, body, digests = makeDigests(), expectedBytes = 0) =>
-      create(key, body, digests, { expectedBytes }),
+      create(key, body, digests, expectedBytes),
 
     async createFrom(key, source, resume = {}) {
-      const { digests = makeDigests(), metadata, onBytes } = resume
+      const { digests = makeDigests(), onBytes } = resume
       if (source.bytes <= partBytes) {
-        const receipt = await create(key, await contentOf(source, key), digests, { metadata })
+        const receipt = await create(key, contentOf(source, key), digests)
         onBytes?.(receipt.bytes, 'sent')
         return receipt
       }

@@ -41,10 +41,10 @@ export async function upload(
   key: string,
   body: Readable,
   digests: Digests,
-  options: UploadOptions & { metadata: Record<string, string> },
+  options: UploadOptions,
 ): Promise<Receipt> {
   const runId = randomUUID()
-  const metadata = { ...options.metadata, [runIdKey]: runId }
+  const metadata = { [runIdKey]: runId }
   const isOurs = (found: Found) => found.metadata[runIdKey] === runId
   const jobs = pool(options.concurrency)
   const parts = partsOf(body, options.partBytes, digests, jobs.signal)
@@ -58,15 +58,38 @@ export async function upload(
     await readBack(connection, receipt, [], options.readBackBytes)
     return receipt
   }
-
-  const refuses = await options.refusesDamage()
   const uploadId = await createUpload(connection, key, metadata)
+  const cut = { parts: startingWith(first, parts), digests, jobs }
+  return sendParts(connection, key, uploadId, cut, options, { isOurs })
+}
+
+/** What is known of an upload's parts and outcome. */
+export interface Knowing {
+  /** Whether an object under the key is of this upload, after a lost answer. */
+  isOurs(found: Found, sent: SentPart[]): boolean | Promise<boolean>
+  /** The same part, if the server has it already. */
+  there?(part: Part): SentPart | undefined
+  onBytes?(bytes: number, how: 'sent' | 'found'): void
+}
+
+/** Sends the parts that the server lacks, completes the upload, and reads back what it holds. */
+export async function sendParts(
+  connection: Connection,
+  key: string,
+  uploadId: string,
+  { parts, digests, jobs }: { parts: AsyncIterable<Part>; digests: Digests; jobs: ReturnType<typeof pool> },
+  { refusesDamage, readBackBytes, partBytes, limit }: UploadOptions,
+  { isOurs, there, onBytes }: Knowing,
+): Promise<Receipt> {
+  const refuses = await refusesDamage()
   const sent: SentPart[] = []
   try {
-    for await (const part of startingWith(first, parts)) {
-      if (part.number > mostParts) throw tooManyParts(connection, key, options.partBytes)
+    for await (const part of parts) {
+      if (part.number > mostParts) throw tooManyParts(connection, key, partBytes)
       await jobs.add(async () => {
-        sent.push(await sendPart(connection, key, uploadId, part, refuses, jobs.signal, options.limit))
+        const found = there?.(part)
+        sent.push(found ?? (await sendPart(connection, key, uploadId, part, refuses, jobs.signal, limit)))
+        onBytes?.(part.bytes, found ? 'found' : 'sent')
       })
     }
     await jobs.done()
@@ -74,9 +97,9 @@ export async function upload(
     await jobs.cancel(error)
     throw error
   }
+  await completeUpload(connection, key, uploadId, sent, (found) => isOurs(found, sent))
   const receipt = { key, bytes: sent.reduce((sum, part) => sum + part.bytes, 0), sha256: digests.whole.hex() }
-  await completeUpload(connection, key, uploadId, sent, isOurs)
-  await readBack(connection, receipt, sent, options.readBackBytes)
+  await readBack(connection, receipt, sent, readBackBytes)
   return receipt
 }
 
@@ -140,7 +163,7 @@ export async function createUpload(
  * Sends one part with its SHA-256 signed. Adds the MD5 only if the server does not check the signature
  * (`refuses` is false), because the MD5 is the most expensive step of a part.
  */
-export async function sendPart(
+async function sendPart(
   connection: Connection,
   key: string,
   uploadId: string,
@@ -182,7 +205,7 @@ export function md5Of({ pieces }: Part): Buffer {
 }
 
 /** Looks the key up again: another writer may have taken it during a long upload. */
-export async function completeUpload(
+async function completeUpload(
   connection: Connection,
   key: string,
   uploadId: string,
@@ -328,7 +351,7 @@ export interface SentPart {
  * Compares what the server holds with what was sent: everything up to `wholeUpTo` bytes, otherwise the size
  * and samples of about that many bytes. Throws a StoreError.
  */
-export async function readBack(
+async function readBack(
   connection: Connection,
   sent: Receipt,
   parts: SentPart[],

@@ -14,7 +14,7 @@ import { bench, partBytes } from '../s3-bench.ts'
 const content = randomBytes(9.5 * partBytes)
 
 function sourceOf(content: Buffer): Source {
-  return { bytes: content.length, open: (from, to) => inPieces(content.subarray(from, to)) }
+  return { bytes: content.length, open: () => inPieces(content) }
 }
 
 /** A source that breaks in the middle, as a process that is killed does. */
@@ -45,10 +45,7 @@ describe('a large file', () => {
       const onBytes = (bytes: number) => {
         done += bytes
       }
-      const receipt = await store.createFrom('models/x', sourceOf(file), {
-        onBytes,
-        metadata: { origin: 'verda' },
-      })
+      const receipt = await store.createFrom('models/x', sourceOf(file), { onBytes })
       expect(receipt).toEqual({ key: 'models/x', bytes, sha256: sha256(file) })
       expect(await stored('models/x')).toBe(sha256(file))
       expect(done).toBe(bytes)
@@ -133,17 +130,17 @@ describe('a large file', () => {
     }
   })
 
-  it('is read once, in order', async () => {
+  it('is read once', async () => {
     const { store } = await bench()
-    const asked: [number, number][] = []
+    let asked = 0
     const folder = await mkdtemp(path.join(tmpdir(), 's3-read-'))
     onTestFinished(() => rm(folder, { recursive: true }))
     await writeFile(path.join(folder, 'file'), content)
-    const open = (from: number, to: number) => {
-      asked.push([from, to])
-      return createReadStream(path.join(folder, 'file'), { start: from, end: to - 1 })
+    const open = () => {
+      asked++
+      return createReadStream(path.join(folder, 'file'))
     }
     await store.createFrom('x', { bytes: content.length, open })
-    expect(asked).toEqual([[0, content.length]])
+    expect(asked).toBe(1)
   })
 })
