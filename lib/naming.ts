@@ -175,3 +175,8 @@ export function readTime(text: string): Date | undefined {
 export function nameOf(key: string): string {
   return key.slice(key.lastIndexOf('/') + 1)
 }
+
+/** What keys of an environment start with: nothing in production, otherwise its name and a slash. */
+export function environmentFolder(environment: string): string {
+  return environment === 'production' ? '' : `${environment}/`
+}

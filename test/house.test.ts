@@ -126,10 +126,7 @@ test('every room has its place', () => {
 })
 
 /** To be turned round; nothing may be added. */
-const stillUpwards = [
-  'lib/files/scratch.ts -> lib/hosts/process.ts',
-  'lib/capture/repository.ts -> lib/backup/report.ts',
-]
+const stillUpwards = ['lib/files/scratch.ts -> lib/hosts/process.ts']
 
 test('a room imports only rooms before it, so stores and hosts know no items', () => {
   const upwards = lib.flatMap((file) => {

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { type BucketName, runReportDays, type StoreName } from '../inventory.ts'
-import { readRunReportName, runReportName } from '../naming.ts'
+import { environmentFolder, readRunReportName, runReportName } from '../naming.ts'
 import { type AppendOnlyStore, KeyExists, type RotatingStore, rotates } from '../stores/store.ts'
 import { messageOf } from '../text.ts'
 import type { Plan } from './plan.ts'
@@ -13,7 +13,7 @@ export async function keepReport(
   open: (name: StoreName, bucket: BucketName) => AppendOnlyStore,
   problem: (text: string) => void,
 ): Promise<void> {
-  const folder = plan.environment === 'production' ? '' : `${plan.environment}/`
+  const folder = environmentFolder(plan.environment)
   for (const name of new Set(plan.jobs.flatMap(({ targets }) => targets.map(({ store }) => store)))) {
     const store = open(name, 'cache')
     const worked = report.items.some(({ stores }) => stores[name] && stores[name].status !== 'failed')

@@ -1,13 +1,8 @@
-import { readFile } from 'node:fs/promises'
-import path from 'node:path'
 import * as v from 'valibot'
 import { type Model, type ModelSource, readModel } from '../capture/models.ts'
-import { readJson } from '../files/json.ts'
-import { writeState } from '../files/state.ts'
 import { sha256Of } from '../stores/digests.ts'
-import { messageOf } from '../text.ts'
 import type { JobContext } from './context.ts'
-import { nameOf } from './same-content.ts'
+import { memoryOf } from './same-content.ts'
 
 /** This machine's memory of models' digests. If lost, it costs one more reading. */
 export interface ModelDigests {
@@ -25,11 +20,11 @@ export function modelDigests(
   source: ModelSource,
   models: readonly Model[],
 ): ModelDigests {
-  const file = context.state && path.join(context.state, `models-${nameOf(context)}.json`)
+  const memory = memoryOf(context, 'models', v.record(v.string(), seen))
   let loaded: Promise<Known> | undefined
   let writing = Promise.resolve()
   const load = () => {
-    loaded ??= read(file)
+    loaded ??= memory.read().then((known) => new Map(Object.entries(known ?? {})))
     return loaded
   }
   const digests: ModelDigests = {
@@ -63,17 +58,11 @@ export function modelDigests(
   }
 
   async function write(all: Known): Promise<void> {
-    if (file === undefined) return
     const there = models.flatMap(({ path }): [string, Seen][] => {
       const seen = all.get(path)
       return seen ? [[path, seen]] : []
     })
-    await writeState(file, `${JSON.stringify(Object.fromEntries(there))}\n`).catch((error) =>
-      context.emit({
-        kind: 'warning',
-        text: `${context.job.item}: the next run has to read more, because this cannot be written: ${file}: ${messageOf(error)}`,
-      }),
-    )
+    await memory.write(Object.fromEntries(there))
   }
   return digests
 }
@@ -86,10 +75,5 @@ function withoutCtime(identity: string): string {
 
 type Seen = v.InferOutput<typeof seen>
 type Known = Map<string, Seen>
-
-async function read(file: string | undefined): Promise<Known> {
-  const text = file === undefined ? '' : await readFile(file, 'utf8').catch(() => '')
-  return new Map(Object.entries(readJson(v.record(v.string(), seen), text) ?? {}))
-}
 
 const seen = v.object({ identity: v.string(), sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) })

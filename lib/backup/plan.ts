@@ -13,7 +13,7 @@ import {
   type StorePolicy,
   stores,
 } from '../inventory.ts'
-import type { StampUnit } from '../naming.ts'
+import { environmentFolder, type StampUnit } from '../naming.ts'
 import type { KeepRule } from '../retention.ts'
 import type { Settings } from '../settings/settings.ts'
 import type { Selected } from './select.ts'
@@ -71,7 +71,7 @@ export function makePlan(
       host: hostOf(item, settings),
       capture: captureOf(item, settings),
       targets: used.map((store) => target(item, store, settings)),
-      ...(item.increments && { increments: item.increments }),
+      increments: item.increments,
     })
   }
   return plan
@@ -80,7 +80,7 @@ export function makePlan(
 /** The prefix of an item's archives in a store: empty, or ending with a slash. */
 export function folderOf(item: Item, environment: string): string {
   const own = item.folder ?? (item.bucket === undefined ? '' : buckets[item.bucket].folder)
-  return (environment === 'production' ? '' : `${environment}/`) + own
+  return environmentFolder(environment) + own
 }
 
 function target(item: Item, store: StoreName, settings: Settings): Target {
@@ -92,7 +92,7 @@ function target(item: Item, store: StoreName, settings: Settings): Target {
     bucket: name,
     folder: folderOf(item, settings.environment),
     stamp: bucket.stamp,
-    ...(stores[store].rotates && rule !== undefined && rule !== 'all' ? { keep: rule } : {}),
+    keep: stores[store].rotates && rule !== 'all' ? rule : undefined,
   }
 }
 
@@ -173,5 +173,5 @@ export function modelSource(
   { sfs, roots }: Settings,
 ): ModelSource {
   const onShare = sfs.requireMount && roots[host] === '/' && path.startsWith(`${sfs.root}/`)
-  return { path, folders, extension, ...(onShare ? { mount: sfs.root } : {}) }
+  return { path, folders, extension, mount: onShare ? sfs.root : undefined }
 }

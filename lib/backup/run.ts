@@ -4,6 +4,7 @@ import { pushToRepository, readSecrets } from '../capture/repository.ts'
 import { restoreGuard } from '../capture/restoring.ts'
 import { listCopies } from '../copies.ts'
 import { type CaptureKind, stores } from '../inventory.ts'
+import { environmentFolder } from '../naming.ts'
 import type { RotatingStore } from '../stores/store.ts'
 import { messageOf } from '../text.ts'
 import type { JobContext, RunContext, Stored, Surveyed } from './context.ts'
@@ -150,7 +151,7 @@ const captures: {
       sources,
       base: settings.projectDir[job.host],
       repository,
-      folder: plan.environment === 'production' ? '' : `${plan.environment}/`,
+      folder: environmentFolder(plan.environment),
       message: `${job.item} of ${job.host} (${plan.environment}) at ${now.toISOString()}`,
       acceptShrink,
       atEnd: notHalfRestored,

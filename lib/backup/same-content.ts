@@ -31,25 +31,36 @@ export function contentCheck(
 
 /** From an earlier reading, or reads now. Undefined if unreadable: the capture then reports why. */
 async function digestNow(context: JobContext, capture: Capture, fingerprint: string) {
-  const file = context.state && path.join(context.state, `content-${nameOf(context)}.json`)
-  const known = file && readJson(remembered, await readFile(file, 'utf8').catch(() => ''))
+  const memory = memoryOf(context, 'content', remembered)
+  const known = await memory.read()
   if (known && known.fingerprint === fingerprint) return known.tar
   context.emit({ kind: 'doing', text: 'reading it, to compare it with the newest copy' })
   const tar = await capture.digest?.().catch(() => undefined)
-  if (file && tar !== undefined)
-    await writeState(file, `${JSON.stringify({ fingerprint, tar })}\n`).catch((error) =>
-      context.emit({
-        kind: 'warning',
-        text: `${context.job.item}: the next run reads it again, because this cannot be written: ${file}: ${messageOf(error)}`,
-      }),
-    )
+  if (tar !== undefined) await memory.write({ fingerprint, tar })
   return tar
 }
 
 const remembered = v.object({ fingerprint: v.string(), tar: v.string() })
 
-/** One machine may back up several hosts, environments and, in drills, roots. */
-export function nameOf({ plan, job, on }: JobContext): string {
+/** What this machine keeps of an item's readings. If it is lost, the next run has to read more. */
+export function memoryOf<const Schema extends v.GenericSchema>(
+  { state, plan, job, on, emit }: JobContext,
+  kind: string,
+  schema: Schema,
+) {
+  // One machine may back up several hosts, environments and, in drills, roots.
   const place = createHash('sha256').update(`${plan.environment} ${on.name} ${on.root}`).digest('hex')
-  return `${job.item}-${place.slice(0, 12)}`
+  const file = state && path.join(state, `${kind}-${job.item}-${place.slice(0, 12)}.json`)
+  return {
+    read: async () => readJson(schema, file ? await readFile(file, 'utf8').catch(() => '') : ''),
+    async write(value: v.InferOutput<Schema>): Promise<void> {
+      if (!file) return
+      await writeState(file, `${JSON.stringify(value)}\n`).catch((error) =>
+        emit({
+          kind: 'warning',
+          text: `${job.item}: the next run has to read more, because this cannot be written: ${file}: ${messageOf(error)}`,
+        }),
+      )
+    },
+  }
 }

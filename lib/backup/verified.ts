@@ -1,49 +1,59 @@
 import * as v from 'valibot'
 import { listOf, orNone, readJson, size, timeText } from '../files/json.ts'
 import type { BucketName, StoreName } from '../inventory.ts'
-import { readRunReportName } from '../naming.ts'
+import { environmentFolder, readRunReportName } from '../naming.ts'
 import { type AppendOnlyStore, smallText } from '../stores/store.ts'
+
+/** An archive that was read and found broken, and how it looked then. */
+const broken = v.object({
+  bucket: v.pipe(
+    v.string(),
+    v.transform((name) => name as BucketName),
+  ),
+  item: v.string(),
+  key: v.string(),
+  bytes: size,
+  /** When the store last took it. */
+  modified: timeText,
+  recorded: v.boolean(),
+  /** When it was found. */
+  at: timeText,
+  reason: v.string(),
+})
+export type Broken = v.InferOutput<typeof broken>
+
+const item = v.object({
+  item: v.string(),
+  archives: size,
+  bytes: size,
+  /** Those that no run has read in their current state. */
+  unread: v.object({ archives: size, bytes: size }),
+  /** The archive last found good, and when. */
+  good: orNone(v.object({ key: v.string(), at: timeText })),
+})
+export type VerifiedItem = v.InferOutput<typeof item>
 
 /**
  * What `verify` knows of a store, kept there as `runs/verify-<stamp>.json` so that every machine's status and
  * backups can read it. Each report includes what the previous one knew.
  */
-export interface Verified {
-  command: 'verify'
-  environment: string
-  store: StoreName
-  startedAt: string
-  finishedAt: string
-  ok: boolean
-  broken: Broken[]
+const report = v.object({
+  command: v.literal('verify'),
+  environment: v.string(),
+  store: v.pipe(
+    v.string(),
+    v.transform((name) => name as StoreName),
+  ),
+  startedAt: timeText,
+  finishedAt: timeText,
+  ok: v.boolean(),
+  // Whole or no report: what is absent or cannot be read must not look good.
+  broken: v.array(broken),
   /** Without a record, and refused by `--adopt`. */
-  refused: Broken[]
-  items: VerifiedItem[]
-}
-
-/** An archive that was read and found broken, and how it looked then. */
-export interface Broken {
-  bucket: BucketName
-  item: string
-  key: string
-  bytes: number
-  /** ISO, UTC: when the store last took it. */
-  modified: string
-  recorded: boolean
-  /** ISO, UTC: when it was found. */
-  at: string
-  reason: string
-}
-
-export interface VerifiedItem {
-  item: string
-  archives: number
-  bytes: number
-  /** Those that no run has read in their current state. */
-  unread: { archives: number; bytes: number }
-  /** The archive last found good, and when (ISO, UTC). */
-  good?: { key: string; at: string }
-}
+  refused: listOf(broken),
+  items: listOf(item),
+})
+export type Verified = v.InferOutput<typeof report>
 
 /** The facts about a listed archive that matter to a backup, a rotation or status. */
 export interface Listed {
@@ -84,7 +94,7 @@ export async function newestVerified(
   now: Date,
   onUnread: (key: string) => void = () => {},
 ): Promise<Verified | undefined> {
-  const folder = environment === 'production' ? '' : `${environment}/`
+  const folder = environmentFolder(environment)
   const keys: string[] = []
   for await (const { key } of store.list(`${folder}runs/verify-`)) {
     const name = readRunReportName(key.slice(folder.length))
@@ -119,35 +129,5 @@ export function brokenByStore(
 
 /** Reads a kept report of `verify`. Undefined if it is none, or if not all that it found broken can be read. */
 export function readVerified(text: string): Verified | undefined {
-  return readJson(report, text) as Verified | undefined
+  return readJson(report, text)
 }
-
-const broken = v.object({
-  bucket: v.string(),
-  item: v.string(),
-  key: v.string(),
-  bytes: size,
-  modified: timeText,
-  recorded: v.boolean(),
-  at: timeText,
-  reason: v.string(),
-})
-const item = v.object({
-  item: v.string(),
-  archives: size,
-  bytes: size,
-  unread: v.object({ archives: size, bytes: size }),
-  good: orNone(v.object({ key: v.string(), at: timeText })),
-})
-const report = v.object({
-  command: v.literal('verify'),
-  environment: v.string(),
-  store: v.string(),
-  startedAt: timeText,
-  finishedAt: timeText,
-  ok: v.boolean(),
-  // Whole or no report: what is absent or cannot be read must not look good.
-  broken: v.array(broken),
-  refused: listOf(broken),
-  items: listOf(item),
-})

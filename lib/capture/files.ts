@@ -230,9 +230,9 @@ function pack(
   const body = host.stream(script, scriptArguments(host, sources), judge, {
     onLine,
     whySilent: whySilent(host, sources),
-    ...(input && { input }),
+    input,
   })
-  const stream: Stream = { body, changed, warnings, ...(kept && { members }) }
+  const stream: Stream = { body, changed, warnings, members: kept ? members : undefined }
   return stream
 }
 

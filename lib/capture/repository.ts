@@ -2,7 +2,6 @@ import { rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { shrank } from '../acceptance.ts'
-import type { StoreOutcome } from '../backup/report.ts'
 import { stepInto, withFile } from '../files/beneath.ts'
 import { makeScratch } from '../files/scratch.ts'
 import type { Host } from '../hosts/host.ts'
@@ -33,6 +32,13 @@ interface SecretFile {
   content: Buffer
 }
 
+/** `key`: the commit that has them. */
+interface Pushed {
+  status: 'stored' | 'unchanged'
+  key: string
+  bytes: number
+}
+
 /** Reads the files. Throws CaptureError for a missing or empty one. */
 export async function readSecrets(run: RepositoryRun): Promise<SecretFile[]> {
   const files: SecretFile[] = []
@@ -45,10 +51,7 @@ export async function readSecrets(run: RepositoryRun): Promise<SecretFile[]> {
  * another push came first, it starts over on top of that one. Works in a fresh private clone and removes it.
  * Throws CaptureError for a shrunken file, and with git's message.
  */
-export async function pushToRepository(
-  run: RepositoryRun,
-  files: readonly SecretFile[],
-): Promise<StoreOutcome> {
+export async function pushToRepository(run: RepositoryRun, files: readonly SecretFile[]): Promise<Pushed> {
   await run.atEnd()
   for (let attempt = 1; ; attempt++) {
     const outcome = await pushOnce(run, files, attempt < mostAttempts)
@@ -63,7 +66,7 @@ async function pushOnce(
   run: RepositoryRun,
   files: readonly SecretFile[],
   mayRetry: boolean,
-): Promise<StoreOutcome | undefined> {
+): Promise<Pushed | undefined> {
   const remote = remoteOf(run.repository)
   const scratch = await makeScratch(tmpdir(), 'comfyume-credentials')
   const clone = path.join(scratch, 'clone')

@@ -7,8 +7,7 @@ import type { Settings } from '../settings/settings.ts'
 import { latin1, passThrough } from './files/paths.ts'
 import type { PlannedItem, RestorePlan } from './plan/planned.ts'
 import type { RestoreRequest } from './plan/request.ts'
-import type { ArchiveSource } from './plan/sources.ts'
-import type { Unreachable } from './plan/unreachable.ts'
+import type { ArchiveSource, Unreachable } from './plan/sources.ts'
 import type { CheckOutcome, ItemOutcome, StepOutcome } from './report.ts'
 
 /** The machine being restored, and what every step needs to know about the run. */

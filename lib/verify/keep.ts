@@ -7,6 +7,7 @@ import {
   type VerifiedItem,
 } from '../backup/verified.ts'
 import { runReportDays } from '../inventory.ts'
+import { environmentFolder } from '../naming.ts'
 import type { Settings } from '../settings/settings.ts'
 import { openStore } from '../stores/open.ts'
 import { rotates } from '../stores/store.ts'
@@ -26,7 +27,7 @@ export async function keepFindings(
   if (plan.beforeUnread !== undefined)
     throw new Error(`what was found before cannot be read and must not be lost: ${plan.beforeUnread}`)
   const store = openStore(plan.view.name, 'cache', settings)
-  const folder = settings.environment === 'production' ? '' : `${settings.environment}/`
+  const folder = environmentFolder(settings.environment)
   await saveReport(store, folder, verifiedOf(plan, report))
   if (rotates(store)) await forgetReports(store, folder, 'verify', runReportDays, now)
 }

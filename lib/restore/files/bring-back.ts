@@ -83,8 +83,8 @@ export async function bringBack(
         status: changed > 0 ? 'restored' : 'unchanged',
         ...copyOf(offer),
         ...copy,
-        ...(base === '' ? {} : { base }),
-        ...(offer.links ? { links: offer.links.length } : {}),
+        base: base === '' ? undefined : base,
+        links: offer.links?.length,
         ...(left.length > 0 ? { left: left.map((one) => one.path) } : {}),
         ...(stripped.length > 0 ? { stripped } : {}),
         ...(lacking.length > 0 ? { lacking: lacking.slice(0, mostNamed) } : {}),
@@ -213,9 +213,9 @@ export function copyOf({ source, key, kind, time, bytes, record }: Offer): Parti
   return {
     source,
     key,
-    ...(time && kind !== 'repository' ? { time: time.toISOString() } : {}),
-    ...(bytes === undefined ? {} : { bytes }),
-    ...(record ? { sha256: record.sha256 } : {}),
+    time: kind === 'repository' ? undefined : time?.toISOString(),
+    bytes,
+    sha256: record?.sha256,
     verified: record !== undefined,
   }
 }

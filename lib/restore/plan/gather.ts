@@ -8,8 +8,7 @@ import { modelsWanted, surveyModels } from './models.ts'
 import { offersOf } from './offers.ts'
 import type { Findings } from './plan.ts'
 import { repositoryOf, type SelectedForRestore } from './request.ts'
-import { type ArchiveSource, openSources } from './sources.ts'
-import { type Reason, reasonOf } from './unreachable.ts'
+import { type ArchiveSource, openSources, type Reason, reasonOf } from './sources.ts'
 
 /**
  * Looks for copies of the selected items in all their sources and buckets at once. A source that fails counts

@@ -70,7 +70,7 @@ export async function surveyModels(wanted: ModelsWanted): Promise<PlannedModel[]
       bytes: model.bytes,
       how,
       from: shelf.name,
-      ...(instead && how !== 'there' && { instead }),
+      instead: how === 'there' ? undefined : instead,
     })
   }
   return planned
@@ -111,7 +111,7 @@ function offeredOf({ limit }: ModelsWanted, shelf: ModelShelf, copies: readonly 
   const newest = newestModelCopy(copies, limit)
   return servingModelCopies(copies, limit, isSound).map((copy) => {
     const isOther = copy.record?.sha256 !== newest?.record?.sha256
-    return { shelf, copy, isSound: isSound(copy), ...(isOther && newest && { instead: newest.key }) }
+    return { shelf, copy, isSound: isSound(copy), instead: isOther ? newest?.key : undefined }
   })
 }
 
@@ -197,7 +197,7 @@ export async function modelsWanted({
     target: below(root, capture.path),
     folders: capture.folders,
     extension: capture.extension,
-    ...(limit && { limit }),
+    limit,
     atOnce: 4,
     onTotal: watch.total,
     onBytes: watch.bytes,

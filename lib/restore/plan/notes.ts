@@ -4,7 +4,7 @@ import { firstOf } from '../../text.ts'
 import type { NotedCopy, PlanNote } from '../report.ts'
 import type { PlannedItem } from './planned.ts'
 import { restoreSources, type SelectedForRestore } from './request.ts'
-import { reasonsOf, type Unreachable } from './unreachable.ts'
+import { reasonsOf, type Unreachable } from './sources.ts'
 
 type Detail = { [K in PlanNote['kind']]: Omit<Extract<PlanNote, { kind: K }>, 'items'> }[PlanNote['kind']]
 

@@ -6,7 +6,7 @@ import { firstOf } from '../../text.ts'
 import { planNotes, reasonsFor } from './notes.ts'
 import type { PlannedItem, PlannedModel, RestorePlan } from './planned.ts'
 import { type RestoreRequest, repositoryOf, type SelectedForRestore } from './request.ts'
-import { isUnreachable, type Unreachable } from './unreachable.ts'
+import { isUnreachable, type Unreachable } from './sources.ts'
 
 /** What was found in the sources. */
 export interface Findings {
@@ -71,7 +71,7 @@ function planItem(
     prefer: request.prefer,
     environment,
     now,
-    ...(request.at ? { at: request.at } : {}),
+    at: request.at,
     ownOnly: item.identity === true && !named,
   })
   const ranked: PlannedItem = { ...planned, candidates, passed, newer }

@@ -5,9 +5,9 @@ import type { Settings } from '../../settings/settings.ts'
 import { lookDirectory } from '../../stores/directory/probe.ts'
 import { directoryStore } from '../../stores/directory/store.ts'
 import { type ObjectStoreName, openStore } from '../../stores/open.ts'
+import { S3Failure } from '../../stores/s3/failure.ts'
 import type { AppendOnlyStore } from '../../stores/store.ts'
-import { remembered } from '../../text.ts'
-import { type Reason, reasonOf } from './unreachable.ts'
+import { messageOf, remembered } from '../../text.ts'
 
 /** A place with archives to restore from. */
 export interface ArchiveSource {
@@ -123,4 +123,31 @@ const impatience = { connectMs: 6_000, idleMs: 6_000, attempts: 2, backoffMaxMs:
 
 async function whyNot(look: Promise<unknown>): Promise<Reason | undefined> {
   return look.then(() => undefined, reasonOf)
+}
+
+/** Why a place cannot be read. */
+export interface Reason {
+  text: string
+  /** The error's code, if any. Buckets with the same code are reported once. */
+  code?: string
+}
+
+/** What could not be read, by source and bucket: a key may reach one bucket and not another. */
+export type Unreachable = ReadonlyMap<RestoreSource, ReadonlyMap<BucketName, Reason>>
+
+export function isUnreachable(unreachable: Unreachable, source: RestoreSource, bucket: BucketName): boolean {
+  return unreachable.get(source)?.has(bucket) === true
+}
+
+/** Each reason of a source, once. */
+export function reasonsOf(unreachable: Unreachable, source: RestoreSource): string[] {
+  const seen = new Map<string, string>()
+  for (const { text, code = text } of unreachable.get(source)?.values() ?? [])
+    if (!seen.has(code)) seen.set(code, text)
+  return [...seen.values()]
+}
+
+export function reasonOf(error: unknown): Reason {
+  const text = messageOf(error)
+  return error instanceof S3Failure ? { text, code: error.code } : { text }
 }

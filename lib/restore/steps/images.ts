@@ -22,7 +22,7 @@ import { openOffer } from '../files/copy.ts'
 import { BadArchive, CannotUnpack, holdTail } from '../files/unpack.ts'
 import { isBack, rememberRestored } from '../marker.ts'
 import type { PlannedItem } from '../plan/planned.ts'
-import { isUnreachable } from '../plan/unreachable.ts'
+import { isUnreachable } from '../plan/sources.ts'
 import type { ItemOutcome } from '../report.ts'
 import type { Step } from './step.ts'
 

@@ -20,7 +20,7 @@ import {
   type ModelsWanted,
   modelsWanted,
 } from '../plan/models.ts'
-import { reasonsOf } from '../plan/unreachable.ts'
+import { reasonsOf } from '../plan/sources.ts'
 import type { ItemOutcome } from '../report.ts'
 import { Skip, type Step } from './step.ts'
 
@@ -49,7 +49,7 @@ export function modelsStep(context: RestoreContext): Step {
       const status = failed.length > 0 ? 'failed' : changed ? 'restored' : 'unchanged'
       const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
       const reason = failed.map(({ error }) => error).join('; ')
-      context.outcomes.set(name, { item: name, status, bytes, files, ...(reason ? { reason } : {}) })
+      context.outcomes.set(name, { item: name, status, bytes, files, reason: reason || undefined })
       if (failed.length > 0) throw new Error(reason)
       const count = (one: string) => files.filter((file) => file.status === one).length
       return {

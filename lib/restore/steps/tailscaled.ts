@@ -27,7 +27,7 @@ export async function tailscaledHere(flags: readonly string[] = []): Promise<Tai
   const address = output.Self.TailscaleIPs.find(isIpv4)
   return {
     state: output.BackendState,
-    ...(address ? { address } : {}),
+    address,
     health: output.Health,
     peers: Object.values(output.Peer).flatMap(({ TailscaleIPs }) => TailscaleIPs),
   }

@@ -2,7 +2,13 @@ import { headOf } from '../../capture/list.ts'
 import { listName } from '../../chain.ts'
 import { type Copy, chainAmong, copiesAmong, type KnownCopy, knownCopy } from '../../copies.ts'
 import type { CaptureKind } from '../../inventory.ts'
-import { archiveOfRecord, readArchiveName, readRunReportName, recordName } from '../../naming.ts'
+import {
+  archiveOfRecord,
+  environmentFolder,
+  readArchiveName,
+  readRunReportName,
+  recordName,
+} from '../../naming.ts'
 import { probeKey } from '../../stores/s3/trust.ts'
 import type { SeenFile, SeenShelf } from '../look/seen.ts'
 import type { Expected } from './expected.ts'
@@ -33,7 +39,7 @@ export interface ModelCopy {
 
 /** Sorts a listing. Skips other environments. `expected`: everything that this store is for. */
 export function contentsOf(shelf: SeenShelf, expected: readonly Expected[], environment: string): Contents {
-  const folder = environment === 'production' ? '' : `${environment}/`
+  const folder = environmentFolder(environment)
   const own = shelf.files.filter(({ key }) => isOf(environment, key))
   const here = expected.filter(
     ({ store, bucket }) => store === shelf.store && (shelf.bucket === undefined || bucket === shelf.bucket),

@@ -7,7 +7,7 @@ import { selectItems } from '../../backup/select.ts'
 import { git, type Remote, remoteOf } from '../../capture/repository.ts'
 import { makeScratch } from '../../files/scratch.ts'
 import { within } from '../../hosts/process.ts'
-import { readTime } from '../../naming.ts'
+import { environmentFolder, readTime } from '../../naming.ts'
 import { messageOf } from '../../text.ts'
 import type { Look } from './access.ts'
 import type { SeenRepository } from './seen.ts'
@@ -49,7 +49,7 @@ async function compare(
     const place = (root === '/' ? '' : root) + file
     const { exitCodes, stdout } = await vantage.mello.run('cat -- "$1"', [place], { timeout: 60 })
     if (exitCodes.some((code) => code !== 0)) return { uncompared: `${file} cannot be read on this machine` }
-    const folder = settings.environment === 'production' ? '' : `${settings.environment}/`
+    const folder = environmentFolder(settings.environment)
     const name = folder + path.relative(settings.projectDir.mello, file)
     const pushed = await git(clone, ['rev-parse', '--verify', '--quiet', `HEAD:${name}`], remote)
     if (pushed.stdout.trim() !== blobName(stdout, pushed.stdout.trim().length)) changed.push(name)

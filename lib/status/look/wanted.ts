@@ -1,5 +1,6 @@
 import type { Copy } from '../../copies.ts'
 import type { StoreName } from '../../inventory.ts'
+import { environmentFolder } from '../../naming.ts'
 import { type Contents, chainOn, knownOn } from '../judge/contents.ts'
 import { dayOf, lastDays, recentDays } from '../judge/days.ts'
 import { type Expected, prefixOf } from '../judge/expected.ts'
@@ -86,7 +87,7 @@ export function recentOf(
     ...new Set(expected.flatMap((one) => (one.store === store ? one.commands : []))),
     'verify',
   ]
-  const runs = `${environment === 'production' ? '' : `${environment}/`}runs/`
+  const runs = `${environmentFolder(environment)}runs/`
   return {
     time: new Date(Date.parse(now.toISOString().slice(0, 10)) - (recentDays - 1) * 24 * 3_600_000),
     prefixes: [
