@@ -43,13 +43,11 @@ export interface KnownCopy extends Copy {
   good: boolean
 }
 
-/** Every dated copy of an item in a store, newest stamp first. Skips names that are not exactly its own. */
-export async function listCopies(store: AppendOnlyStore, folder: string, item: string): Promise<Copy[]> {
-  return copiesAfter(store, folder, item)
-}
-
-/** Copies whose names sort after `since`. A stamp starts with the century. */
-async function copiesAfter(
+/**
+ * Every dated copy of an item in a store, newest stamp first. Skips names that are not exactly its own.
+ * `since`: only names that sort after it; a stamp starts with the century.
+ */
+export async function listCopies(
   store: AppendOnlyStore,
   folder: string,
   item: string,
@@ -77,7 +75,7 @@ export async function newestAndLater(
   counts: Counts = () => true,
 ): Promise<{ newest: KnownCopy | undefined; copies: Copy[] }> {
   for (const days of daysBack) {
-    const copies = await copiesAfter(store, folder, item, new Date(now.getTime() - days * 24 * 3600 * 1000))
+    const copies = await listCopies(store, folder, item, new Date(now.getTime() - days * 24 * 3600 * 1000))
     const newest = await newestGood(store, copies, now, counts)
     if (newest) return { newest, copies }
   }
@@ -346,7 +344,7 @@ async function readModelCopy(
   try {
     const record = readRecord((await smallText(store, recordName(key))) ?? '')
     const flaw = modelFlaw(copy, record)
-    return { ...copy, ...(record && { record, time: record.time ?? modified }), ...(flaw && { flaw }) }
+    return { ...copy, record, time: record?.time ?? modified, flaw }
   } catch (error) {
     return { ...copy, error: messageOf(error) }
   }

@@ -1,45 +1,22 @@
 import { Readable } from 'node:stream'
-import { shrank, type Warning, warningText, whatIsUnreadable, whyShrunken } from '../acceptance.ts'
-import { type Capture, ChangedWhileRead, type Listing, type Stream, type Survey } from '../capture/capture.ts'
+import { type Warning, warningText, whatIsUnreadable } from '../acceptance.ts'
+import { type Capture, ChangedWhileRead, type Listing, type Stream } from '../capture/capture.ts'
 import { writeList } from '../capture/list.ts'
 import { listName } from '../chain.ts'
-import { type Copy, type KnownCopy, newestAndLater } from '../copies.ts'
-import { makeStamp, nameOf, recordName, type StampUnit } from '../naming.ts'
+import { type KnownCopy, newestAndLater } from '../copies.ts'
+import { nameOf, recordName } from '../naming.ts'
 import { type ArchiveRecord, makeRecord } from '../record.ts'
 import { type Digests, makeDigests } from '../stores/digests.ts'
-import {
-  type AppendOnlyStore,
-  KeyExists,
-  type Receipt,
-  Rotten,
-  rotates,
-  StoreError,
-} from '../stores/store.ts'
-import { bytesInWords, firstOf, messageOf } from '../text.ts'
+import { type AppendOnlyStore, KeyExists, type Receipt, rotates, StoreError } from '../stores/store.ts'
+import { firstOf, messageOf } from '../text.ts'
 import type { JobContext, Stored, Surveyed } from './context.ts'
 import { fanOut } from './fan-out.ts'
-import {
-  type Candidate,
-  listAfter,
-  type Pass,
-  passesOf,
-  refuseTooLarge,
-  refuseTorn,
-  type Since,
-  TooLarge,
-} from './increments.ts'
-import { mendPairs, type Place, placeFor } from './place.ts'
+import { listAfter, type Pass, passesOf, refuseTorn, type Since, TooLarge } from './increments.ts'
 import type { Target } from './plan.ts'
+import { admit, elsewhere, newestSound, type Place, prepare, type There, type Writing } from './prepare.ts'
 import type { StoreOutcome } from './report.ts'
 import { contentCheck } from './same-content.ts'
 import { nameAlone } from './select.ts'
-
-type There = Survey & { state: 'there' }
-
-/** A target that needs new content, and the name for it there. */
-interface Writing extends Candidate {
-  place: Place
-}
 
 /**
  * An item stored as one archive. `store` writes it to all its stores: it reads the sources at most once, and
@@ -85,17 +62,18 @@ async function storeArchive(
   survey: There,
   isSame: IsSame,
 ): Promise<Stored> {
-  const { job, stores } = context
+  const { job } = context
   const result: ArchiveResult = { outcomes: new Map(), warnings: new Set(), notSaved: new Set() }
   tell(result, survey.warnings)
+  const warn = (text: string) => result.warnings.add(text)
   const steps = await Promise.all(
-    job.targets.map((target) =>
-      prepare(context, target, stores.get(target) as AppendOnlyStore, survey, isSame, result).catch(failure),
-    ),
+    job.targets.map((target) => prepare(context, target, survey, isSame, warn).catch(failure)),
   )
   const writings: Writing[] = []
   for (const [index, step] of steps.entries()) {
-    if ('status' in step) result.outcomes.set(job.targets[index] as Target, step)
+    const target = job.targets[index] as Target
+    if ('status' in step) result.outcomes.set(target, step)
+    else if ('same' in step) result.outcomes.set(target, unchanged(step.same, step.key, result))
     else writings.push(step)
   }
   await read(context, capture, survey, writings, result)
@@ -141,75 +119,11 @@ const leavesOut: ReadonlySet<Warning['kind']> = new Set([
 async function lacking(context: JobContext, isSame: IsSame): Promise<string[]> {
   const held = await Promise.all(
     context.job.targets.map(async (target) => {
-      const { newest } = await newestSound(context, target, context.stores.get(target) as AppendOnlyStore)
+      const { newest } = await newestSound(context, target)
       return newest !== undefined && (await isSame(newest)) ? [] : [target.store]
     }),
   )
   return held.flat()
-}
-
-/** The copy to compare with: not found broken by `verify`, and its record gives the item's size. */
-async function newestSound(
-  { job, now, broken }: JobContext,
-  { store: name, bucket, folder }: Target,
-  store: AppendOnlyStore,
-) {
-  const isBroken = await broken(name)
-  const counts = (copy: KnownCopy, links: readonly Copy[]) =>
-    ![...links, copy].some((one) => isBroken(bucket, one)) && copy.record.adopted === undefined
-  return newestAndLater(store, folder, job.item, now, counts)
-}
-
-/**
- * What to do in one store: nothing (with its outcome), or a writing. Unchanged content is not written, but on
- * SFS each new day gets its own name for the same bytes, after reading them back: rotation may then remove
- * older ones.
- */
-async function prepare(
-  context: JobContext,
-  target: Target,
-  store: AppendOnlyStore,
-  survey: There,
-  isSame: IsSame,
-  result: ArchiveResult,
-): Promise<StoreOutcome | Writing> {
-  const { now, job } = context
-  const room = await store.probe(target.folder)
-  if (room.warning !== undefined) result.warnings.add(room.warning)
-  if (rotates(store)) await mendPairs(store, target.folder, job.item)
-  const { newest: previous, copies } = await newestSound(context, target, store)
-  const same = previous !== undefined && (await isSame(previous))
-  const today = makeStamp(now, target.stamp as StampUnit)
-  // Before a name is chosen: unchanged content needs none.
-  if (same && (!rotates(store) || previous.stamp.startsWith(today)))
-    return unchanged(previous, previous.key, result)
-  const place = await placeFor(store, target, job.item, now, copies)
-  if (same && rotates(store) && !place.over) {
-    const record = {
-      ...previous.record,
-      fingerprint: survey.fingerprint,
-      time: now,
-      archive: nameOf(place.key),
-      bytes: previous.bytes as number,
-    }
-    const rotten = await store.link(previous.key, place.key, makeRecord(record)).catch(ifRotten)
-    if (rotten === undefined) return unchanged(previous, place.key, result)
-    result.warnings.add(`${rotten.message}; storing a whole one instead`)
-  }
-  refuseShrunkenSources(context, store, previous, survey, place.over)
-  const needed = previous?.bytes ?? 0
-  if (room.freeBytes !== undefined && room.freeBytes < needed) {
-    throw new StoreError(
-      `${store.name}: not enough space: ${bytesInWords(room.freeBytes)} free, about ${bytesInWords(needed)} needed. Free some, or enlarge the store`,
-    )
-  }
-  return { target, store, previous, place }
-}
-
-/** A copy that must not be carried over into the new day. */
-function ifRotten(error: unknown): Rotten {
-  if (error instanceof Rotten) return error
-  throw error
 }
 
 /** What was true of the copy when it was made is still true. */
@@ -299,44 +213,6 @@ function warningsOf(survey: There, { warnings, changed }: Stream): Warning[] {
   return [...survey.warnings, ...warnings, ...few]
 }
 
-/** Law 5: a source with less than half of its previous size fails before anything is sent. */
-function refuseShrunkenSources(
-  context: JobContext,
-  store: AppendOnlyStore,
-  previous: KnownCopy | undefined,
-  { sources = [], warnings }: There,
-  replaces: boolean,
-): void {
-  // The rest is stored next to the copy that has what hangs now, and never replaces it.
-  const hung = new Set(warnings.flatMap(({ kind, path }) => (kind === 'hangs' && !replaces ? path : [])))
-  const before = previous?.record.sources?.filter(({ source }) => !hung.has(source))
-  const why = context.acceptShrink ? undefined : whyShrunken(sources, before)
-  if (why !== undefined) throw shrunken(context, store, why, previous)
-}
-
-/** The same for the archive, if records do not give the sources' sizes. */
-function admit(
-  context: JobContext,
-  { previous, store }: Writing,
-  since: Since | undefined,
-  bytes: number,
-): void {
-  if (since !== undefined) {
-    refuseTooLarge(since, bytes)
-    return
-  }
-  const before = previous?.record.increment ? 0 : (previous?.bytes ?? 0)
-  if (bytes * 2 < before && !context.acceptShrink)
-    throw shrunken(context, store, `it ${shrank(before, bytes)}`, previous)
-}
-
-function shrunken({ plan, job }: JobContext, store: AppendOnlyStore, why: string, before?: KnownCopy) {
-  const remedy = `comfyume-backup ${plan.command} --only ${nameAlone(job.item)} --accept-shrink`
-  return new StoreError(
-    `${store.name}: ${job.item}: ${why}; ${before?.key} stays the newest. If that is right, run once: ${remedy}`,
-  )
-}
-
 async function write(
   { plan, job, now }: JobContext,
   { store, place, target }: Writing,
@@ -415,13 +291,6 @@ async function writeChain(
         }
       : {}),
   }
-}
-
-/** After another run took the name: looks again and chooses the next one. */
-async function elsewhere(context: JobContext, writing: Writing): Promise<Writing> {
-  const { store, target } = writing
-  const { newest: previous, copies } = await newestSound(context, target, store)
-  return { ...writing, previous, place: await placeFor(store, target, context.job.item, context.now, copies) }
 }
 
 function failure(error: unknown): StoreOutcome {

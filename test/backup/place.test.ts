@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { placeFor } from '../../lib/backup/place.ts'
+import { placeFor } from '../../lib/backup/prepare.ts'
 import { listCopies } from '../../lib/copies.ts'
 import { makeRecord } from '../../lib/record.ts'
 import { heldFiles } from '../life/files.ts'

@@ -144,15 +144,14 @@ describe.skipIf(noSwapper !== undefined)(
       const store = directoryStore({ name: 'sfs', root: here })
       await whileSwapped(at('models/loras'), at('models/other'), async () => {
         for (let n = 0; n < tries; n++) {
-          await bringModels({
-            shelves: [{ name: 'sfs', store, folder: '', ...(n % 2 ? { here } : {}) }],
+          const shelf = { name: 'sfs' as const, store, folder: '', here: n % 2 ? here : undefined }
+          const wanted = {
+            shelves: [shelf],
             target: at('models'),
             folders: ['loras'],
             extension: '.safetensors',
-            atOnce: 2,
-            onTotal: () => {},
-            onBytes: () => {},
-          }).catch(() => {})
+          }
+          await bringModels(wanted, { total() {}, bytes() {} }).catch(() => {})
           expect(vaultState()).toBe(before)
           // The swapper may be quicker than find, which then deletes nothing.
           for (const name of ['loras', 'other'])

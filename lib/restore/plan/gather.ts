@@ -1,10 +1,8 @@
 import type { BucketName, RestoreSource } from '../../inventory.ts'
 import type { Offer } from '../../restore-order.ts'
 import type { Settings } from '../../settings/settings.ts'
-
 import { locate } from './chains.ts'
 import { modelsWanted, surveyModels } from './models.ts'
-
 import { offersOf } from './offers.ts'
 import type { Findings } from './plan.ts'
 import { repositoryOf, type SelectedForRestore } from './request.ts'
@@ -68,13 +66,7 @@ export async function gather(
   if (!selected.some(({ item, sources: own }) => item.capture.kind === 'models' && own.length > 0))
     return { offers, unreachable, sources }
   try {
-    const wanted = await modelsWanted({
-      settings,
-      sources,
-      root,
-      watch: { total() {}, bytes() {} },
-      limit: at,
-    })
+    const wanted = await modelsWanted({ settings, sources, root, limit: at })
     return { offers, unreachable, sources, models: await surveyModels(wanted) }
   } catch (error) {
     for (const { name } of sources) cannotReach(name, 'models', reasonOf(error))

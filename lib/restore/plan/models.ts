@@ -37,10 +37,6 @@ export interface ModelsWanted extends ModelPaths {
   target: string
   /** Ignores what was stored or written to the share later. Absent: no limit. */
   limit?: Date
-  /** How many downloads run at once. */
-  atOnce: number
-  onTotal(bytes: number): void
-  onBytes(bytes: number): void
 }
 
 export interface Model {
@@ -165,10 +161,8 @@ export async function modelsWanted({
   settings,
   sources,
   root,
-  watch,
   limit,
 }: Pick<RestoreContext, 'settings' | 'sources' | 'root'> & {
-  watch: Pick<RestoreContext['watch'], 'total' | 'bytes'>
   limit?: Date | undefined
 }): Promise<ModelsWanted> {
   const capture = captureOf(item, settings)
@@ -198,8 +192,5 @@ export async function modelsWanted({
     folders: capture.folders,
     extension: capture.extension,
     limit,
-    atOnce: 4,
-    onTotal: watch.total,
-    onBytes: watch.bytes,
   }
 }

@@ -39,7 +39,7 @@ export function modelsStep(context: RestoreContext): Step {
       const wanted = await modelsWanted({ ...context, limit: context.plan.at })
       if (wanted.shelves.length === 0)
         throw new Error(`no source of models can be reached: ${whyNone(context)}`)
-      const files = await bringModels(wanted)
+      const files = await bringModels(wanted, context.watch)
       if (files.length === 0)
         throw new Error(
           `there are no models in ${[...new Set(wanted.shelves.map((shelf) => shelf.name))].join(', ')}`,
@@ -66,12 +66,16 @@ function whyNone({ unreachable }: RestoreContext): string {
 }
 
 type FileOutcome = NonNullable<ItemOutcome['files']>[number]
+type Watch = Pick<RestoreContext['watch'], 'total' | 'bytes'>
+
+/** How many downloads run at once. */
+const atOnce = 4
 
 /**
  * Makes every model on any shelf available under `target`: keeps a file of its size, links to a local shelf,
  * or downloads and checks the record. One outcome per model; a file of another size stays and fails.
  */
-export async function bringModels(wanted: ModelsWanted): Promise<FileOutcome[]> {
+export async function bringModels(wanted: ModelsWanted, watch: Watch): Promise<FileOutcome[]> {
   const models = await listAll(wanted)
   const outcomes: FileOutcome[] = []
   const toLoad: Model[] = []
@@ -87,14 +91,14 @@ export async function bringModels(wanted: ModelsWanted): Promise<FileOutcome[]> 
       failed(model, error)
     }
   }
-  wanted.onTotal(toLoad.reduce((sum, model) => sum + model.bytes, 0))
+  watch.total(toLoad.reduce((sum, model) => sum + model.bytes, 0))
   let promised = 0
-  const downloads = pool(wanted.atOnce)
+  const downloads = pool(atOnce)
   for (const model of toLoad)
     await downloads.add(async () => {
       promised += model.bytes
       await checkRoom(wanted.target, promised)
-        .then(() => download(wanted, model))
+        .then(() => download(wanted, watch, model))
         .then((outcome) => outcomes.push(outcome))
         .catch((error) => failed(model, error))
       promised -= model.bytes
@@ -122,11 +126,15 @@ async function settled(wanted: ModelsWanted, model: Model): Promise<FileOutcome 
 }
 
 /** Tries the shelves in turn. */
-async function download(wanted: ModelsWanted, { path: name, bytes, from }: Model): Promise<FileOutcome> {
+async function download(
+  wanted: ModelsWanted,
+  watch: Watch,
+  { path: name, bytes, from }: Model,
+): Promise<FileOutcome> {
   const problems: string[] = []
   for (const { shelf, copy } of from) {
     try {
-      await fetchFile(wanted, shelf, copy, name)
+      await fetchFile(wanted, watch, shelf, copy, name)
       return { path: name, status: 'downloaded', bytes }
     } catch (error) {
       problems.push(messageOf(error))
@@ -138,6 +146,7 @@ async function download(wanted: ModelsWanted, { path: name, bytes, from }: Model
 /** Continues an interrupted download: stores never overwrite, so a key's content stays the same. */
 async function fetchFile(
   wanted: ModelsWanted,
+  watch: Watch,
   shelf: ModelShelf,
   { key, bytes }: ModelCopy,
   name: string,
@@ -154,12 +163,12 @@ async function fetchFile(
     if (from > 0)
       for await (const chunk of handle.createReadStream({ start: 0, end: from - 1, autoClose: false }))
         hash.update(chunk)
-    wanted.onBytes(from)
+    watch.bytes(from)
     await writeBody(handle, (await shelf.store.open(key, from)) as AsyncIterable<Buffer>, {
       at: from,
       onChunk(chunk) {
         hash.update(chunk)
-        wanted.onBytes(chunk.length)
+        watch.bytes(chunk.length)
       },
     })
     await handle.sync()

@@ -55,17 +55,18 @@ const wanted = (...shelves: ModelShelf[]): ModelsWanted => {
     target,
     folders: ['checkpoints', 'loras', 'vae'],
     extension: '.safetensors',
-    atOnce: 2,
-    onTotal: (bytes) => {
-      told.total += bytes
-    },
-    onBytes: (bytes) => {
-      told.bytes += bytes
-    },
   }
 }
+const watch = {
+  total: (bytes: number) => {
+    told.total += bytes
+  },
+  bytes: (bytes: number) => {
+    told.bytes += bytes
+  },
+}
 const bring = async (...shelves: ModelShelf[]) =>
-  (await bringModels(wanted(...shelves))).map(({ path: name, status }) => `${status} ${name}`)
+  (await bringModels(wanted(...shelves), watch)).map(({ path: name, status }) => `${status} ${name}`)
 const at = (name: string) => path.join(target, name)
 const model = 'checkpoints/a.safetensors'
 
@@ -129,7 +130,7 @@ describe('from a store', () => {
   test('one of another digest than its record is not kept, and the next shelf is asked', async () => {
     put('bucket', model, 'hello')
     writeFileSync(path.join(folder, `bucket/${model}.sha256`), `${'b'.repeat(64)}  a.safetensors\n`)
-    const [outcome] = await bringModels(wanted(bucket()))
+    const [outcome] = await bringModels(wanted(bucket()), watch)
     expect(outcome).toMatchObject({
       status: 'failed',
       error: expect.stringMatching(
@@ -170,7 +171,7 @@ describe('from a store', () => {
         )
       },
     })
-    const [outcome] = await bringModels(wanted(bucket(breaking)))
+    const [outcome] = await bringModels(wanted(bucket(breaking)), watch)
     expect(outcome).toMatchObject({ status: 'failed', error: 'reset' })
     expect(begun()).toBe(2 ** 20)
     const asked: number[] = []
@@ -205,7 +206,7 @@ describe('from a store', () => {
 test('a model that is there with another size is not touched, and that is a failure that says what to do', async () => {
   put('bucket', model, 'hello')
   put('target', model, 'my own')
-  const [outcome] = await bringModels(wanted(bucket()))
+  const [outcome] = await bringModels(wanted(bucket()), watch)
   expect(outcome).toMatchObject({
     status: 'failed',
     error: expect.stringMatching(/is there with 6 bytes, and r2 has 5: it was left alone; move it away/),
