@@ -3,7 +3,7 @@ import { sweepScratch } from '../files/scratch.ts'
 import { localHost } from '../hosts/local.ts'
 import type { Settings } from '../settings/settings.ts'
 import { messageOf } from '../text.ts'
-import type { RestoreContext, RestoreWatcher } from './context.ts'
+import { Halt, type RestoreContext, type RestoreWatcher, Skip, type Step } from './context.ts'
 import { asideFolder } from './files/put-in-place.ts'
 import { clearMarker, putMarker } from './marker.ts'
 import { gather } from './plan/gather.ts'
@@ -15,7 +15,6 @@ import { checklist } from './steps/checklist.ts'
 import { stepsOf } from './steps/index.ts'
 import { composeCommand } from './steps/packages.ts'
 import type { Share } from './steps/share.ts'
-import { Halt, Skip, type Step } from './steps/step.ts'
 
 /** Runs the steps in order. A failed step stops no other, unless continuing would do harm. */
 export async function carryOutRestore(

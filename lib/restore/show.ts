@@ -4,10 +4,9 @@ import { Progress } from '../cli/progress.ts'
 import { restoringMarker } from '../inventory.ts'
 import type { Offer } from '../restore-order.ts'
 import { bytesInWords, inColumns, logLine, printableLines, secondsInWords } from '../text.ts'
-import { below, type RestoreWatcher } from './context.ts'
+import { below, type RestoreWatcher, type Step } from './context.ts'
 import type { PlannedItem, RestorePlan } from './plan/planned.ts'
 import type { CheckOutcome, ItemOutcome, PlanNote, RestoreReport, StepOutcome } from './report.ts'
-import type { Step } from './steps/step.ts'
 
 export interface ShowRestoreOptions {
   out: { write(text: string): unknown }

@@ -4,7 +4,7 @@ import { captureOf, folderOf } from '../../backup/plan.ts'
 import { filterOf, git } from '../../capture/repository.ts'
 import { openFile } from '../../files/beneath.ts'
 import { items } from '../../inventory.ts'
-import { below, type RestoreContext } from '../context.ts'
+import { below, type Done, type RestoreContext, type Step } from '../context.ts'
 import { copyOf, fromBestCopy } from '../files/bring-back.ts'
 import { latin1, lookThrough } from '../files/paths.ts'
 import { putInPlace } from '../files/put-in-place.ts'
@@ -12,7 +12,6 @@ import { withStaging } from '../files/staging.ts'
 import { BadArchive } from '../files/unpack.ts'
 import type { ItemOutcome } from '../report.ts'
 import { ownerOf, withClone } from './clone.ts'
-import type { Done, Step } from './step.ts'
 
 const item = items.find(({ name }) => name === 'credentials') as (typeof items)[number]
 

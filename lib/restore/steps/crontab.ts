@@ -3,8 +3,7 @@ import path from 'node:path'
 import { crontabWith } from '../../crontab.ts'
 import { run, systemPath } from '../../hosts/process.ts'
 import { sh } from '../../hosts/shell.ts'
-import type { RestoreContext } from '../context.ts'
-import type { Step } from './step.ts'
+import type { RestoreContext, Step } from '../context.ts'
 import { mustNotBeAnothers } from './toolkit.ts'
 
 /** Appends the toolkit's lines for Verda to root's crontab: settings apply to the lines below them. */

@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { has, must, sh, stateOf } from '../../hosts/shell.ts'
-import { below, plannedItem, type RestoreContext } from '../context.ts'
+import { below, type Done, plannedItem, type RestoreContext, Skip, type Step } from '../context.ts'
 import { bringBack, isBackAlready, rememberAgain } from '../files/bring-back.ts'
 import { wasRestored } from '../marker.ts'
-import { type Done, Skip, type Step } from './step.ts'
 
 /** The open ports of a firewall without restored rules: ssh, tailscale, http and https. */
 const openPorts = ['22/tcp', '41641/udp', '80/tcp', '443/tcp'] as const

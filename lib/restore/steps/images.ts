@@ -16,7 +16,7 @@ import type { Settings } from '../../settings/settings.ts'
 import { openSfs } from '../../stores/open.ts'
 import { KeyExists } from '../../stores/store.ts'
 import { messageOf } from '../../text.ts'
-import { plannedItem, type RestoreContext } from '../context.ts'
+import { plannedItem, type RestoreContext, type Step } from '../context.ts'
 import { copyOf, fromBestCopy } from '../files/bring-back.ts'
 import { openOffer } from '../files/copy.ts'
 import { BadArchive, CannotUnpack, holdTail } from '../files/unpack.ts'
@@ -24,7 +24,6 @@ import { isBack, rememberRestored } from '../marker.ts'
 import type { PlannedItem } from '../plan/planned.ts'
 import { isUnreachable } from '../plan/sources.ts'
 import type { ItemOutcome } from '../report.ts'
-import type { Step } from './step.ts'
 
 /** Loads an image into the container engine. If it came from elsewhere, also copies it to the SFS cache. */
 export function imageStep(context: RestoreContext, item: string): Step {

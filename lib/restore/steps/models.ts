@@ -10,7 +10,7 @@ import { writeBody } from '../../stores/directory/write-body.ts'
 import { pool } from '../../stores/pool.ts'
 import { type AppendOnlyStore, NoSuchKey, smallText } from '../../stores/store.ts'
 import { bytesInWords, messageOf } from '../../text.ts'
-import { plannedItem, type RestoreContext } from '../context.ts'
+import { plannedItem, type RestoreContext, Skip, type Step } from '../context.ts'
 import { latin1, passThrough } from '../files/paths.ts'
 import {
   listAll,
@@ -22,7 +22,6 @@ import {
 } from '../plan/models.ts'
 import { reasonsOf } from '../plan/sources.ts'
 import type { ItemOutcome } from '../report.ts'
-import { Skip, type Step } from './step.ts'
 
 const name = 'models'
 

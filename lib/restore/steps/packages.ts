@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { has, must, sh } from '../../hosts/shell.ts'
 import { messageOf } from '../../text.ts'
-import type { RestoreContext } from '../context.ts'
+import type { RestoreContext, Step } from '../context.ts'
 import { engineOf } from './images.ts'
-import type { Step } from './step.ts'
 
 /** The Ubuntu packages that the workshop and its backups need. */
 const packages = [

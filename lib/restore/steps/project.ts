@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { must, sh } from '../../hosts/shell.ts'
-import { below, plannedItem, type RestoreContext } from '../context.ts'
+import { below, plannedItem, type RestoreContext, Skip, type Step } from '../context.ts'
 import { asOwner, ownerOf, withClone } from './clone.ts'
-import { Skip, type Step } from './step.ts'
 
 /**
  * Clones the project around existing files such as its .env. If the project comes back with /home/dev,

@@ -1,10 +1,9 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { has, sh } from '../../hosts/shell.ts'
 import type { Settings } from '../../settings/settings.ts'
-import type { RestoreContext } from '../context.ts'
+import { type RestoreContext, Skip, type Step } from '../context.ts'
 import type { PlanNote } from '../report.ts'
 import { aptGet } from './packages.ts'
-import { Skip, type Step } from './step.ts'
 
 /** This machine's share: `--sfs`, otherwise by its environment (facts, "Model Source Priority"). */
 export type Share = 'prod' | 'clone'

@@ -1,8 +1,7 @@
 import { chmod, readdir, stat } from 'node:fs/promises'
 import { has, must, sh, stateOf } from '../../hosts/shell.ts'
-import { below, type RestoreContext } from '../context.ts'
+import { below, type RestoreContext, type Step } from '../context.ts'
 import { bringBack, isBackAlready, rememberAgain } from '../files/bring-back.ts'
-import type { Step } from './step.ts'
 
 /** The host keys, with the modes that sshd requires. Never generated here: clients reject an unknown key. */
 export function sshStep(context: RestoreContext): Step {

@@ -2,9 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProcessOutput } from 'zx'
 import { has, must, sh, stateOf } from '../../hosts/shell.ts'
 import { messageOf } from '../../text.ts'
-import { plannedItem, type RestoreContext } from '../context.ts'
+import { Halt, plannedItem, type RestoreContext, Skip, type Step } from '../context.ts'
 import { bringBack } from '../files/bring-back.ts'
-import { Halt, Skip, type Step } from './step.ts'
 import { isUp, lookForDuplicate, tailscaledHere, withKeyFile } from './tailscaled.ts'
 
 /**

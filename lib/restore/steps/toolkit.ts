@@ -4,11 +4,10 @@ import path from 'node:path'
 import { openFile } from '../../files/beneath.ts'
 import { must, sh } from '../../hosts/shell.ts'
 import { readDotEnv } from '../../settings/env-file.ts'
-import { below, plannedItem, type RestoreContext } from '../context.ts'
+import { below, plannedItem, type RestoreContext, type Step } from '../context.ts'
 import { bringBack, isBackAlready, rememberAgain } from '../files/bring-back.ts'
 import { latin1, lookThrough } from '../files/paths.ts'
 import { withClone } from './clone.ts'
-import type { Step } from './step.ts'
 
 const { O_APPEND, O_CREAT, O_RDONLY, O_WRONLY } = constants
 
