@@ -23,25 +23,23 @@ export interface Circumstances {
 export function adviceFor(verdict: Verdict & { status: 'broken' }, circumstances: Circumstances): string {
   const { elsewhere, later = [] } = circumstances
   const { archive, lost } = verdict
+  const parts = ['restore skips it']
   const [first, last] = [later[0], later.at(-1)]
-  return [
-    'restore skips it',
-    ...(first === undefined
-      ? []
-      : [
-          `${later.length} later ${later.length === 1 ? 'archive builds' : 'archives build'} on it and cannot be restored from here alone, from ${first}${first === last ? '' : ` to ${last}`}`,
-        ]),
-    ...(elsewhere === undefined
-      ? []
-      : elsewhere.length > 0
-        ? [
-            `by its record ${lost ? lost.archive : 'the same content'} is also in ${elsewhere.join(' and ')}${later.length > 0 || lost ? ', and restore takes it from there' : ''}`,
-          ]
-        : [`no other store that this machine can reach has ${lost ? lost.archive : 'this content'}`]),
-    stores[archive.store].kind === 'directory'
-      ? moveAway(archive, circumstances)
-      : beside(archive, circumstances.newest),
-  ].join('; ')
+  if (first !== undefined) {
+    const builds = later.length === 1 ? 'archive builds' : 'archives build'
+    const range = first === last ? first : `${first} to ${last}`
+    parts.push(`${later.length} later ${builds} on it and cannot be restored from here alone, from ${range}`)
+  }
+  if (elsewhere?.length === 0)
+    parts.push(`no other store that this machine can reach has ${lost?.archive ?? 'this content'}`)
+  else if (elsewhere) {
+    const taken = first !== undefined || lost ? ', and restore takes it from there' : ''
+    const what = lost?.archive ?? 'the same content'
+    parts.push(`by its record ${what} is also in ${elsewhere.join(' and ')}${taken}`)
+  }
+  const isFolder = stores[archive.store].kind === 'directory'
+  parts.push(isFolder ? moveAway(archive, circumstances) : beside(archive, circumstances.newest))
+  return parts.join('; ')
 }
 
 /** A person can move it away in a folder, so that the next backup does not take it for a good one. */

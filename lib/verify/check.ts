@@ -1,20 +1,21 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { PassThrough, type Writable } from 'node:stream'
+import { isDeepStrictEqual } from 'node:util'
 import { whyWorthless } from '../acceptance.ts'
 import { matcher } from '../capture/capture.ts'
 import { boundMemory } from '../capture/compressor.ts'
 import { judgeImageArchive } from '../capture/image.ts'
 import { listName } from '../chain.ts'
 import { errorLines } from '../hosts/lines.ts'
-import { bash, start } from '../hosts/process.ts'
+import { bash, start, within } from '../hosts/process.ts'
 import { nameOf, recordName } from '../naming.ts'
 import { type ArchiveRecord, readRecord } from '../record.ts'
 import { S3Failure } from '../stores/s3/failure.ts'
-import { type AppendOnlyStore, mostSmallBytes, NoSuchKey, rotates } from '../stores/store.ts'
+import { type AppendOnlyStore, NoSuchKey, rotates, smallText } from '../stores/store.ts'
 import { messageOf, unequalSizes } from '../text.ts'
 import type { Budget } from './plan.ts'
-import { type Archive, lookAgain, type Shelf, unlessStalled } from './survey.ts'
+import { type Archive, hanging, lookAgain, type Shelf, unlessStalled } from './survey.ts'
 
 /** The result of checking an archive. `bytes` and `sha256` are of what was read. */
 export type Verdict =
@@ -64,7 +65,7 @@ export async function checkArchive(shelf: Shelf, listed: Archive, options: Check
     const now = await lookAgain(shelf, archive, options.environment)
     if (now === undefined || (now.bytes === undefined && archive.bytes !== undefined))
       return { status: 'gone', archive }
-    if (isSame(archive, now) && isSameBeside(beside, await recordsBeside(shelf.store, archive.key))) {
+    if (isSame(archive, now) && isDeepStrictEqual(beside, await recordsBeside(shelf.store, archive.key))) {
       if (verdict.unreadable) await shelf.store.look()
       return verdict
     }
@@ -95,26 +96,15 @@ async function recordsBeside(store: AppendOnlyStore, key: string): Promise<Besid
   }
 }
 
-function isSameBeside(a: Beside, b: Beside): boolean {
-  return JSON.stringify(a) === JSON.stringify(b)
-}
-
 /** A refused key means that this machine lacks the right to read any: no archive is at fault. */
 function isRefusal(error: unknown): boolean {
   return error instanceof S3Failure && error.status === 403
 }
 
-/** Undefined for a missing key. */
+/** Undefined for a missing key, and no record for a text that is too large for one. */
 async function textOf(store: AppendOnlyStore, key: string): Promise<string | undefined> {
   try {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    for await (const chunk of unlessStalled(await store.open(key), `${store.name}: ${key}`)) {
-      chunks.push(chunk)
-      bytes += chunk.length
-      if (bytes > mostSmallBytes) break
-    }
-    return Buffer.concat(chunks).toString()
+    return (await within(600, smallText(store, key), () => hanging(`${store.name}: ${key}`))) ?? ''
   } catch (error) {
     if (error instanceof NoSuchKey) return undefined
     throw error

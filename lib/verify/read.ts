@@ -134,7 +134,7 @@ async function conclude(
   verdict: Verdict,
   options: ReadOptions,
 ): Promise<void> {
-  const { view, memory } = plan
+  const { memory } = plan
   const { tell } = options
   const { archive, status } = verdict
   const { store, item, key, recorded } = archive
@@ -153,12 +153,10 @@ async function conclude(
           text: `${store}: ${key} was removed since it was listed, which no backup does: find out who can`,
         })
       return
-    case 'good': {
-      const { bytes, sha256 } = verdict
-      checked({ status, bytes, sha256 })
-      memory.note(archive, { at, status, sha256, recorded })
+    case 'good':
+      checked({ status, bytes: verdict.bytes, sha256: verdict.sha256 })
+      memory.note(archive, { at, status, sha256: verdict.sha256, recorded })
       return
-    }
     case 'unverified': {
       const { bytes, sha256, inside } = verdict
       checked({ status, reason: unverified(archive, inside), bytes, sha256 })
@@ -185,18 +183,10 @@ async function conclude(
       const elsewhere = content && (await options.elsewhere(archive, content))
       const later = archive.stamp ? await buildingOn(shelf, archivesOf(plan, archive), archive) : []
       plan.affected?.set(key, later)
-      const newest = view.byItem.some(
-        ([first]) =>
-          first !== undefined &&
-          first.bucket === archive.bucket &&
-          [key, ...later.map((one) => one.key)].includes(first.key),
-      )
-      const advice = adviceFor(verdict, {
-        settings: options.settings,
-        newest,
-        later: later.map((one) => one.key),
-        ...(elsewhere ? { elsewhere } : {}),
-      })
+      const after = later.map((one) => one.key)
+      const newest = [key, ...after].includes(archivesOf(plan, archive)[0]?.key ?? '')
+      const { settings } = options
+      const advice = adviceFor(verdict, { settings, newest, later: after, ...(elsewhere && { elsewhere }) })
       const known = memory.seen(archive)?.status === 'broken' && isMadeUpFor(plan, archive)
       checked({ status, reason, advice, bytes, sha256, ...(known && { known }) })
       memory.note(archive, { at, status, recorded, sha256, reason })
@@ -210,10 +200,8 @@ export function isMadeUpFor(plan: StorePlan, archive: Archive): boolean {
   const { store, key, bucket } = archive
   if (stores[store].kind !== 'object') return false
   const list = archivesOf(plan, archive)
-  const newer = list.slice(
-    0,
-    list.findIndex((one) => one.key === key && one.bucket === bucket),
-  )
+  const place = list.findIndex((one) => one.key === key && one.bucket === bucket)
+  const newer = list.slice(0, place)
   const model = modelBehind(key) ?? key
   // A model has no stamp, and a newer version replaces only that model.
   const isOfSame = (one: Archive) => one.stamp !== undefined || modelBehind(one.key) === model

@@ -73,10 +73,9 @@ function keysMissing(name: StoreName, settings: Settings): string | undefined {
 /** A folder is one store for all buckets; in an object store each bucket is its own. */
 function shelvesFor(name: StoreName, items: readonly Item[], settings: Settings): Shelf[] {
   const buckets = [...new Set(items.map(({ bucket }) => bucket as BucketName))]
-  if (stores[name].kind === 'object')
-    return buckets.map((bucket) => ({ name, bucket, store: openStore(name, bucket, settings) }))
-  const store = openStore(name, buckets[0] as BucketName, settings)
-  return buckets.map((bucket) => ({ name, bucket, store }))
+  const open = (bucket: BucketName) => openStore(name, bucket, settings)
+  const one = stores[name].kind === 'directory' ? open(buckets[0] as BucketName) : undefined
+  return buckets.map((bucket) => ({ name, bucket, store: one ?? open(bucket) }))
 }
 
 /** Gives up on a listing that hangs. */
@@ -204,11 +203,10 @@ export async function* unlessStalled<T>(
   seconds = 600,
 ): AsyncGenerator<T> {
   const iterator = source[Symbol.asyncIterator]()
-  const stalled = () => new StoreError(`${what}: no data for ${seconds} s: it hangs`)
   let open = true
   try {
     while (true) {
-      const next = await within(seconds, iterator.next(), stalled)
+      const next = await within(seconds, iterator.next(), () => hanging(what, seconds))
       if (next.done) break
       yield next.value
     }
@@ -218,6 +216,10 @@ export async function* unlessStalled<T>(
     if (open && source instanceof Readable) source.destroy()
     else if (open) void iterator.return?.().catch(() => {})
   }
+}
+
+export function hanging(what: string, seconds = 600): StoreError {
+  return new StoreError(`${what}: no data for ${seconds} s: it hangs`)
 }
 
 /** What an item's newest archive builds on, newest first, by its list. `archives`: newest first. */
