@@ -11,7 +11,7 @@ import type { Asked } from '../cli/flags.ts'
 import { print, printJson } from '../cli/output.ts'
 import { Progress } from '../cli/progress.ts'
 import { makeScratch, removeTree, withScratch } from '../files/scratch.ts'
-import { bash, start } from '../hosts/process.ts'
+import { bash, run, start } from '../hosts/process.ts'
 import type { StoreName } from '../inventory.ts'
 import { plannedItem, type RestoreContext, type RestoreWatcher } from '../restore/context.ts'
 import { layCopy, openOffer, sourcesOf } from '../restore/files/copy.ts'
@@ -126,9 +126,8 @@ async function judge(context: RestoreContext, outcome: ItemOutcome): Promise<Dri
     return { item, status: 'restorable', ...from }
   if (status === 'skipped') return { item, status: 'left out', reason }
   if (status === 'failed') return { item, status: 'not restorable', reason, ...from }
-  const lacking = (outcome.lacking ?? []).map((file) => `${file}: in none of its archives as its list has it`)
   const found = [
-    ...lacking,
+    ...(outcome.lacking ?? []).map((file) => `${file}: in none of its archives as its list has it`),
     ...(await differencesFrom(context, outcome).catch((error) => [messageOf(error)])),
   ]
   if (found.length === 0) return { item, status: 'restorable', ...from }
@@ -217,9 +216,10 @@ export async function differencesFrom(context: RestoreContext, outcome: ItemOutc
   )
   if (offer === undefined || offer.kind === 'repository') return []
   const place = path.join(context.root, outcome.base ?? '')
-  const { code, differences, complaints } = offer.links
-    ? await compareChain(context, outcome.item, offer, place)
-    : await compare(script, [place], await openOffer(context, outcome.item, offer))
+  const { code, differences, complaints } =
+    offer.links || (await hasHoles(place))
+      ? await compareTree(context, outcome.item, offer, place)
+      : await compare(script, [place], await openOffer(context, outcome.item, offer))
   const { left = [], stripped = [] } = outcome
   const isLeftOut = (line: string) => {
     const about = memberPath(line.replace(/^tar: /, ''))
@@ -237,14 +237,19 @@ export async function differencesFrom(context: RestoreContext, outcome: ItemOutc
   return [complaints.trim().split('\n').at(-1) || `tar ended with ${code}`]
 }
 
-/** Unpacks an increment again, next to what was restored. */
-async function compareChain(context: RestoreContext, item: string, offer: Offer, place: string) {
+/** tar reads holes to compare them, and those of a terabyte for hours. */
+async function hasHoles(place: string): Promise<boolean> {
+  return (await run(bash(`${findHoles}\n((\${#holes[@]} > 0))`, [place]))).exitCode === 0
+}
+
+/** Unpacks a copy again, next to what was restored. */
+async function compareTree(context: RestoreContext, item: string, offer: Offer, place: string) {
   return withScratch(tmpdir(), 'comfyume-drill', async (folder) => {
     const tree = path.join(folder, 'tree')
     await mkdir(tree)
     await layCopy(context, item, offer, tree)
     const sources = sourcesOf(context, item).map((one) => path.posix.relative('/', one.path))
-    return compare(compareTrees, [place, tree, ...sources.filter((one) => existsSync(path.join(tree, one)))])
+    return compare(compareTrees, [...sources.filter((one) => existsSync(path.join(tree, one))), place, tree])
   })
 }
 
@@ -268,8 +273,27 @@ ${chooseDecompressor}
   --quoting-style=escape); ${readToItsEnd}; }
 `
 
-/** Arguments: the restored folder, the folder to compare with, and the sources in it. */
+/** Sets `holes`: what is mostly holes below the last argument. */
+const findHoles = `
+holes=()
+while IFS=/ read -r -d '' blocks size name; do
+  ((blocks * 1024 >= size)) || holes+=("$name")
+done < <(find "\${@:$#}" -xdev -type f -size +64M -printf '%b/%s/%P\\0')
+`
+
+/**
+ * Arguments: the sources, the restored folder, the folder to compare with. Of a file with holes it compares the
+ * data, as tar finds it in both.
+ */
 const compareTrees = `
-tar --create --file=- --directory="$2" --format=posix --sparse --numeric-owner -- "\${@:3}" |
-  tar --compare --file=- --directory="$1" --numeric-owner --quoting-style=escape
+${findHoles}
+again="\${@:$#}" restored="\${@:$#-1:1}" sources=("\${@:1:$#-2}") code=0
+tar --create --file=- --directory="$again" --format=posix --sparse --numeric-owner --anchored --no-wildcards \
+  "\${holes[@]/#/--exclude=}" -- "\${sources[@]}" |
+  tar --compare --file=- --directory="$restored" --numeric-owner --quoting-style=escape || code=$?
+pack() { tar --create --file=- --directory="$1" --format=gnu --sparse --numeric-owner -- "$name"; }
+for name in "\${holes[@]}"; do
+  cmp -s <(pack "$restored") <(pack "$again") || { printf '%s: Contents differ\\n' "\${name//$'\\n'/\\\\n}"; code=1; }
+done
+exit "$code"
 `

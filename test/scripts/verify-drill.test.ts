@@ -1,6 +1,15 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -24,6 +33,9 @@ beforeAll(async () => {
   const tool = 'home/dev/comfyume-v1/data/workflows/user001/tool'
   workshop.write(tool, 'x')
   chmodSync(path.join(workshop.mello, tool), 0o4755)
+  // Reading its holes would take an hour.
+  verda.write('home/dev/a disk', 'some data')
+  truncateSync(path.join(verda.root, 'home/dev/a disk'), 2 ** 41)
   const cron = await verda.cron(['--only', 'config,containers'])
   expect(cron.code, cron.stdout).toBe(0)
   expect((await workshop.backupVerda()).code).toBe(0)
@@ -177,6 +189,11 @@ describe('what was restored is compared with its archive', () => {
       (root) => rmSync(`${root}/home/dev/notes.txt`),
       undefined,
       ['home/dev/notes.txt'],
+    ],
+    [
+      'other content in a file that is mostly holes',
+      (root) => writeFileSync(`${root}/home/dev/a disk`, 'X', { flag: 'r+' }),
+      /a disk: Contents differ/,
     ],
   ])('and shows %s', async (_, change, difference, left = []) => {
     const root = mkdtempSync(path.join(tmpdir(), 'drill-test-'))
