@@ -1,5 +1,5 @@
 import type { SourceSize, Warning } from './acceptance.ts'
-import { readTime } from './naming.ts'
+import { readArchiveName, readTime } from './naming.ts'
 
 /**
  * The record that makes an archive a backup: `<archive>.sha256`, written last, readable by `sha256sum -c`.
@@ -90,12 +90,15 @@ export function readRecord(text: string): ArchiveRecord | undefined {
       increment.base = { sha256: digest[1] as string, archive: digest[2] as string }
     else if (line !== '' && !line.startsWith('#')) return undefined
   }
-  if (record.sha256 === undefined) return undefined
+  const { sha256, archive, item } = record
+  if (sha256 === undefined || archive === undefined) return undefined
+  // Renamed to pass for another item's.
+  if (item !== undefined && archive.endsWith('.tar.gz') && !readArchiveName(item, archive)) return undefined
   if (Object.keys(increment).length > 0) {
     // Two archives, or an increment's record that lost a line: neither may pass for a whole one's.
     const { base, whole, link, deleted } = increment
     if (!base || whole === undefined || link === undefined || deleted === undefined) return undefined
-    if (base.archive === record.archive) return undefined
+    if (base.archive === archive) return undefined
     record.increment = { base, whole, link, deleted }
   }
   return record as ArchiveRecord

@@ -57,7 +57,7 @@ test('law 13: what was made is read as it was, whatever its fields', () => {
     {
       archive: fc.constantFrom('env-2026-11-24.tar.gz', 'x'),
       sha256: fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 64, maxLength: 64 }),
-      item: line,
+      item: fc.constant('env'),
       host: line,
       environment: line,
       time: fc.date({ noInvalidDate: true, min: new Date(0), max: new Date('2200-01-01') }),
@@ -124,6 +124,7 @@ test.each([
   ['two archives', `${sha256}  a\n${sha256}  b\n`],
   ['other text', `hello\n${sha256}  a\n`],
   ['upper-case hex', `${sha256.toUpperCase()}  a\n`],
+  ['the record of another item, with its name changed', `# item: ufw\n${sha256}  env-2026-11-24.tar.gz\n`],
   ['NUL bytes, as a crash leaves them', '\0'.repeat(300)],
 ])('%s is no record', (_, text) => {
   expect(readRecord(text)).toBeUndefined()

@@ -27,7 +27,7 @@ const record: fc.Arbitrary<ArchiveRecord> = fc.record(
   {
     archive: fc.constant(archive),
     sha256: fc.constant(sha256),
-    item: line,
+    item: fc.constant('env'),
     host: line,
     environment: line,
     time: date,
