@@ -24,6 +24,7 @@ export interface VerifyPlan {
   environment: string
   now: Date
   budget?: number
+  sample: boolean
   adopt: boolean
   /** Where the next run starts, because the budget ran out. */
   next?: Archive
@@ -69,6 +70,7 @@ export function planReads(
     environment: settings.environment,
     now,
     budget,
+    sample,
     adopt,
     next: sample ? undefined : next,
     stores: stores.map((store) => ({

@@ -128,35 +128,19 @@ function reportOf({ leftOut, failures, byItem }: StoreView): StoreReport {
 }
 
 function noteIn(report: VerifyReport, event: VerifyEvent): void {
-  switch (event.kind) {
-    case 'checked':
-      report.checked.push(event.checked)
-      break
-    case 'adopted':
-      report.adopted.push(event.adopted)
-      break
-    case 'refused': {
-      const { store, item, key } = event.archive
-      report.refused.push({ store, item, key, reason: event.reason })
-      break
-    }
-    case 'unread':
-      report.unread++
-      break
-    case 'bytes':
-      ;(report.stores[event.store] as StoreReport).bytes += event.bytes
-      break
-    case 'away': {
-      const about = report.stores[event.store] as StoreReport
-      about.reason = about.reason ? `${about.reason}; ${event.why}` : event.why
-      about.status = 'failed'
-      break
-    }
-    case 'warning':
-      report.warnings.push(event.text)
-      break
-    case 'problem':
-      report.problems.push(event.text)
+  if (event.kind === 'checked') report.checked.push(event.checked)
+  else if (event.kind === 'adopted') report.adopted.push(event.adopted)
+  else if (event.kind === 'refused') {
+    const { store, item, key } = event.archive
+    report.refused.push({ store, item, key, reason: event.reason })
+  } else if (event.kind === 'unread') report.unread++
+  else if (event.kind === 'warning') report.warnings.push(event.text)
+  else if (event.kind === 'problem') report.problems.push(event.text)
+  else if (event.kind === 'bytes') (report.stores[event.store] as StoreReport).bytes += event.bytes
+  else if (event.kind === 'away') {
+    const about = report.stores[event.store] as StoreReport
+    about.reason = about.reason ? `${about.reason}; ${event.why}` : event.why
+    about.status = 'failed'
   }
 }
 
@@ -180,7 +164,7 @@ async function keep(
 }
 
 /** Reports what the plan already knows about a store. */
-function tellBefore(store: StorePlan, { budget }: VerifyPlan, tell: Tell): void {
+function tellBefore(store: StorePlan, { budget, sample }: VerifyPlan, tell: Tell): void {
   const { view, left, memory, complete } = store
   if (view.leftOut !== undefined) tell({ kind: 'left out', why: view.leftOut })
   for (const text of view.failures) tell({ kind: 'problem', text })
@@ -195,9 +179,12 @@ function tellBefore(store: StorePlan, { budget }: VerifyPlan, tell: Tell): void 
     const text = `${view.name}: ${archive.key} was found broken at ${seen.at}, and there was no budget to read it again`
     tell({ kind: isMadeUpFor(store, archive) ? 'warning' : 'problem', text })
   }
-  const tooLarge = left.filter(({ bytes = 0 }) => bytes > (budget ?? 0)).map(({ key }) => key)
-  if (tooLarge.length > 0) {
-    const text = `${view.name}: larger than the whole budget, so never read with it: ${firstOf(tooLarge)}`
-    tell({ kind: 'warning', text })
-  }
+  const tooLarge = left.filter(({ bytes = 0 }) => bytes > (budget ?? 0))
+  if (tooLarge.length === 0) return
+  const names = firstOf(tooLarge.map(({ key }) => key))
+  const enough = Math.max(...tooLarge.map(({ bytes = 0 }) => bytes))
+  const text = `${view.name}: larger than the whole budget, so never read with it: ${names}. To read it: comfyume-backup verify --store ${view.name} --bytes ${enough}`
+  // A success every month would hide that it was never read.
+  const isStarved = !sample && tooLarge.some((archive) => memory.seen(archive) === undefined)
+  tell({ kind: isStarved ? 'problem' : 'warning', text })
 }
