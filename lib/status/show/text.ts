@@ -39,7 +39,11 @@ export function verdict(state: Assessment): string {
   const warnings = state.findings.filter(({ trouble }) => trouble === 'warning').length
   const but =
     warnings > 0 ? ` but for what ${warnings} ${warnings === 1 ? 'warning says' : 'warnings say'}` : ''
-  if (isWhole(state)) return `ALL GOOD${but}, everything could be restored right now`
+  if (isWhole(state)) {
+    const unread = state.cells.filter(({ copies }) => copies > 0).every(({ verified }) => !verified)
+    const given = unread ? ' if nothing rotted since it was stored: verify has read nothing yet' : ''
+    return `ALL GOOD${but}, everything could be restored right now${given}`
+  }
   if (state.ok) return 'PARTLY CHECKED: no problem found in the stores that were checked'
   const count = state.findings.filter(isWrong).length
   return `ACTION NEEDED: ${count} ${count === 1 ? 'problem' : 'problems'}`
