@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -32,6 +32,8 @@ export interface MachineOptions {
   clock?: string
   /** MiB. */
   memory?: number
+  /** A second disk, which it has at /data. */
+  data?: boolean
 }
 
 /** A whole system in qemu: a real kernel, systemd, a network of its own with the other machines of its place. */
@@ -51,10 +53,22 @@ export class Machine {
   ) {
     this.folder = path.join(place.folder, name)
     mkdirSync(this.folder, { recursive: true })
+    if (options.data) this.#makeData()
   }
 
   get #disk() {
     return path.join(this.folder, 'disk.qcow2')
+  }
+
+  get #data() {
+    return path.join(this.folder, 'data.qcow2')
+  }
+
+  #makeData() {
+    const raw = path.join(this.folder, 'data.img')
+    execFileSync('mkfs.ext4', ['-q', '-L', 'data', raw, '256M'], { stdio: 'pipe' })
+    execFileSync('qemu-img', ['convert', '-O', 'qcow2', raw, this.#data])
+    rmSync(raw)
   }
 
   /**
@@ -87,7 +101,7 @@ export class Machine {
         this.name,
       ],
       {
-        input: script,
+        input: this.options.data ? dataScript + script : script,
         stdio: ['pipe', 'pipe', 'pipe'],
         encoding: 'utf8',
         env: { PATH: process.env.PATH, HOME: '/root' },
@@ -115,7 +129,7 @@ export class Machine {
       ])
     const socket = path.join(this.folder, 'agent')
     const number = numbers[this.name]
-    const { clock, memory = 1024 } = this.options
+    const { clock, data, memory = 1024 } = this.options
     const output = openSync(path.join(this.folder, 'qemu'), 'a')
     const started = Date.now()
     this.#qemu = spawn(
@@ -161,6 +175,7 @@ export class Machine {
         ...['-device', `virtio-net-pci,netdev=machines,mac=52:54:00:77:01:0${number}`],
         ...['-device', 'virtio-serial-pci', '-chardev', `socket,id=agent,path=${socket},server=on,wait=off`],
         ...['-device', 'virtserialport,chardev=agent,name=agent', '-device', 'virtio-rng-pci'],
+        ...(data ? ['-drive', `file=${this.#data},format=qcow2,if=virtio,cache=writeback`] : []),
         ...(clock === undefined ? [] : ['-rtc', `base=${clock}`]),
       ],
       { stdio: ['ignore', output, output] },
@@ -273,6 +288,24 @@ export class Machine {
     this.#note('power is off')
   }
 
+  /** Shows what a cut of its power at this moment would leave at /data, and lets it go on. */
+  async ifCutNow<Answer>(look: (data: string) => Answer): Promise<Answer> {
+    this.#qemu?.kill('SIGSTOP')
+    try {
+      await this.#stopped()
+      return mounted(this.#data, look)
+    } finally {
+      this.#qemu?.kill('SIGCONT')
+    }
+  }
+
+  /** Until its last thread stands still. */
+  async #stopped(): Promise<void> {
+    const tasks = `/proc/${this.#qemu?.pid}/task`
+    const runs = (task: string) => !/^State:\s+T/m.test(readFileSync(`${tasks}/${task}/status`, 'utf8'))
+    while (readdirSync(tasks).some(runs)) await sleep(1)
+  }
+
   async reboot(): Promise<void> {
     await this.off()
     await this.boot()
@@ -280,7 +313,8 @@ export class Machine {
 
   /** Throws its disk away, while its power is off. */
   destroy(): void {
-    for (const name of ['disk.qcow2', 'disk.img']) rmSync(path.join(this.folder, name), { force: true })
+    for (const name of ['disk.qcow2', 'disk.img', 'data.qcow2'])
+      rmSync(path.join(this.folder, name), { force: true })
   }
 
   /** A file on its disk, read while its power is off; empty when it is not there. */
@@ -331,6 +365,11 @@ mount -t tmpfs tmpfs "$3/run"
 hostname "$4"
 ip link set lo up
 exec chroot "$3" bash --norc -e 2>&1`
+
+const dataScript = `
+mkdir /data
+echo 'LABEL=data /data ext4 defaults,nofail 0 0' >>/etc/fstab
+`
 
 /** What a small machine does not have, and would look for at each boot. */
 const noUse = [

@@ -58,7 +58,10 @@ echo '/srv/nfs *(rw,fsid=0,no_root_squash,no_subtree_check)' >/etc/exports
 systemctl enable nfs-server`
 
 /** Everything on Verda that is there before the toolkit, and the toolkit as its page says: a clone, and npm ci. */
-export async function prepareVerda(verda: Machine): Promise<void> {
+export async function prepareVerda(
+  verda: Machine,
+  daemons: readonly string[] = ['fail2ban', 'docker', 'tailscaled'],
+): Promise<void> {
   const files = path.join(verda.folder, 'files')
   await buildVerda(files)
   // Real ones replace these.
@@ -91,7 +94,7 @@ end
 sed -i 's/^DEFAULT_FORWARD_POLICY=.*/DEFAULT_FORWARD_POLICY="ACCEPT"/' /etc/default/ufw
 for rule in 'from 100.64.0.0/10 to any port 22' 443/tcp 'from 10.77.0.0/24 to any port 8188'; do ufw allow $rule; done
 sed -i 's/^ENABLED=.*/ENABLED=yes/' /etc/ufw/ufw.conf
-systemctl enable fail2ban docker tailscaled
+for unit in ${daemons.join(' ')}; do systemctl enable $unit; done
 git clone -q /host/scripts.git ${toolkitFolder}
 cd ${toolkitFolder} && npm ci --omit=dev`)
 }
