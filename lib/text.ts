@@ -116,6 +116,8 @@ export function minuteOf(time: Date): string {
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const [best] = known.map((one) => ({ one, far: distance(name, one) })).sort((a, b) => a.far - b.far)
   const letters = name.replace(/^-+/, '').length
+  const begun = known.filter((one) => letters > 1 && one.startsWith(name))
+  if (begun.length === 1) return begun[0]
   return best && best.far <= Math.min(4, Math.floor(letters / 2)) ? best.one : undefined
 }
 
@@ -165,4 +167,17 @@ export function quote(word: string): string {
 /** The same, without quotes where a shell needs none: for lines that a person pastes. */
 export function quoteIfNeeded(word: string): string {
   return /^[\w.,:/=@-]+$/.test(word) ? word : quote(word)
+}
+
+/** The line that runs this command again. A function that is used without a command has none. */
+let own = 'the same command'
+
+export const ownLine = () => own
+
+/** `run again: comfyume-backup restore --full`, with the flags of this run. Belongs at the end of a message. */
+export const runAgain = () => `run again: ${own}`
+
+/** Sets the line that messages say to run again. */
+export function setOwnLine(words: readonly string[]): void {
+  own = ['comfyume-backup', ...words].map(quoteIfNeeded).join(' ')
 }

@@ -65,7 +65,7 @@ images come with --with-models, --with-containers, or --full.`,
       75: 'another restore is under way, or a backup of what was asked for',
     },
   },
-  async (asked, { toolkit, again }) => {
+  async (asked, { toolkit }) => {
     const { loadEnvironment, readSettings } = await import('../lib/settings/settings.ts')
     const { checkPath, readAt, selectForRestore } = await import('../lib/restore/plan/request.ts')
     const { checkRoot, makeRoot } = await import('../lib/restore/context.ts')
@@ -115,7 +115,7 @@ images come with --with-models, --with-containers, or --full.`,
     const sharing = !drill && selected.some(({ sources }) => sources.includes('sfs'))
     let begun: typeof steps | undefined
     using _ = tellingOfBreak(() =>
-      watch.broken(again, begun, { sharing, marked: !drill && request.path === undefined }),
+      watch.broken(begun, { sharing, marked: !drill && request.path === undefined }),
     )
     const unmounted = sharing ? await reachShare(settings, share, dryRun) : undefined
     const looking = quiet ? undefined : Progress.on(process.stderr)
@@ -147,7 +147,7 @@ images come with --with-models, --with-containers, or --full.`,
     const report = await carryOutRestore(context, steps, clock) // each step looks, acts and checks
     await noteLostOutput(report)
     if (asked.json) printJson(reportJson(report))
-    watch.end(report, again)
+    watch.end(report)
     return report.ok ? 0 : 1
   },
 )

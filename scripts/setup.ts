@@ -31,7 +31,7 @@ On Verda run it as root, on Mello as the user who owns the copies. It ends with 
     ],
     exits: setupExits,
   },
-  async (asked, { toolkit, again }) => {
+  async (asked, { toolkit }) => {
     const { examineEnvironment, examineSettings } = await import('../lib/settings/settings.ts')
     const { melloSteps, verdaSteps } = await import('../lib/setup/plan.ts')
     const { carryOutSetup, endSetup, runSelf } = await import('../lib/setup/run.ts')
@@ -45,9 +45,9 @@ On Verda run it as root, on Mello as the user who owns the copies. It ends with 
     // A wrong setting does not stop set-up. Doctor reports it at the end.
     const { settings } = examineSettings(examineEnvironment(toolkit).environment)
     const steps = machine === 'verda' ? verdaSteps(settings, toolkit) : melloSteps(settings, toolkit, user)
-    const outcomes = await carryOutSetup('setup', steps, asked, again)
+    const outcomes = await carryOutSetup('setup', steps, asked)
     if (dryRun) return 0
     const healthy = await runSelf(toolkit, ['doctor', '--on', machine, '--quiet'], asked)
-    return endSetup('setup', again, outcomes, healthy, asked)
+    return endSetup('setup', outcomes, healthy, asked)
   },
 )

@@ -18,7 +18,7 @@ Works for a clone, and for a toolkit that restore brought back without .git: the
     settings: ['SCRIPTS_REPO'],
     exits: setupExits,
   },
-  async (asked, { toolkit, again }) => {
+  async (asked, { toolkit }) => {
     const { examineEnvironment, examineSettings } = await import('../lib/settings/settings.ts')
     const { machineOf } = await import('../lib/crontab.ts')
     const { readCrontab } = await import('../lib/setup/machine.ts')
@@ -32,10 +32,10 @@ Works for a clone, and for a toolkit that restore brought back without .git: the
       )
     const { settings } = examineSettings(examineEnvironment(toolkit).environment)
     const steps = updateSteps(toolkit, settings.repositories.scripts)
-    const outcomes = await carryOutSetup('update', steps, asked, again)
+    const outcomes = await carryOutSetup('update', steps, asked)
     if (asked.dryRun) return 0
     // In a new process, because the code may have changed.
     const isSetUp = !outcomes.some(isOpen) && (await runSelf(toolkit, ['setup', machine], asked))
-    return endSetup('update', again, outcomes, isSetUp, asked)
+    return endSetup('update', outcomes, isSetUp, asked)
   },
 )

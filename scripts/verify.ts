@@ -2,6 +2,7 @@ import { FlagError } from '../lib/cli/flags.ts'
 import { objectStores } from '../lib/cli/help.ts'
 import { main } from '../lib/cli/main.ts'
 import { coloured, noteLostOutput, print, printJson, type Told } from '../lib/cli/output.ts'
+import { ownLine } from '../lib/text.ts'
 import { verifyCheck, verifyFlags } from '../lib/verify/flags.ts'
 
 export default await main(
@@ -38,7 +39,7 @@ The last line says OK or FAILED. A broken archive is named, with what to do; res
       2: 'wrong flags or settings; nothing was started',
     },
   },
-  async (asked, { toolkit, ping, again }) => {
+  async (asked, { toolkit, ping }) => {
     const { loadEnvironment, readSettings } = await import('../lib/settings/settings.ts')
     const { selectStored, selectStores } = await import('../lib/backup/select.ts')
     const { stateFolder } = await import('../lib/files/state.ts')
@@ -62,7 +63,7 @@ The last line says OK or FAILED. A broken archive is named, with what to do; res
     const records = adopt ? ' Records that it wrote stay.' : ''
     using _ = tellingOfBreak(
       () =>
-        `verify: interrupted; its findings are not kept, and no copy was changed.${records}\nTo start over: ${again}`,
+        `verify: interrupted; its findings are not kept, and no copy was changed.${records}\nTo start over: ${ownLine()}`,
     )
     ping.start()
     const ended = async (report: Told, words: string) => {

@@ -23,7 +23,7 @@ export const everythingComesBack: Chapter = {
     say.write(restorePlanText(context.plan, steps))
     say.line()
     const report = await carryOutRestore(context, steps, clock)
-    watch.end(report, 'comfyume-backup restore --full')
+    watch.end(report)
     return report.ok
   },
 }

@@ -76,7 +76,7 @@ export interface BackupRun extends Omit<Run, 'end'>, AsyncDisposable {
 export async function beginBackup(
   { plan, settings, state }: Planned,
   asked: AskedOfBackup,
-  { ping, again }: Pick<Given, 'ping' | 'again'>,
+  { ping }: Pick<Given, 'ping'>,
 ): Promise<BackupRun> {
   ping.start()
   const { command, jobs } = plan
@@ -105,7 +105,7 @@ export async function beginBackup(
   }
   const run = begin(plan, context)
   const { report } = run
-  const told = tellingOfBreak(() => breakText(plan, report.items, again))
+  const told = tellingOfBreak(() => breakText(plan, report.items))
   return {
     ...run,
     async judgeShutdown() {

@@ -16,7 +16,7 @@ import { makeDigests, sha256Of } from '../stores/digests.ts'
 import { pool } from '../stores/pool.ts'
 import type { S3Store } from '../stores/s3/store.ts'
 import type { Receipt } from '../stores/store.ts'
-import { messageOf, printable } from '../text.ts'
+import { messageOf, printable, runAgain } from '../text.ts'
 import type { JobContext, Stored, Surveyed } from './context.ts'
 import { fanOut } from './fan-out.ts'
 import { type ModelDigests, modelDigests } from './model-digests.ts'
@@ -170,7 +170,7 @@ async function keyFor(run: ModelsRun, shelf: Shelf, model: Model): Promise<strin
       return undefined
     }
     throw new Error(
-      `${shelf.store.name}: every name of ${own} for this minute is taken: run again in a minute`,
+      `${shelf.store.name}: every name of ${own} for this minute is taken. In a minute, ${runAgain()}`,
     )
   } catch (error) {
     note({ status: 'failed', error: messageOf(error) })

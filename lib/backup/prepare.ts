@@ -4,7 +4,7 @@ import { type Copy, type KnownCopy, newestAndLater, readCopy } from '../copies.t
 import { ladder, makeStamp, nameOf, readArchiveName, type StampUnit, stampTime } from '../naming.ts'
 import { makeRecord } from '../record.ts'
 import { type AppendOnlyStore, type RotatingStore, Rotten, rotates, StoreError } from '../stores/store.ts'
-import { bytesInWords } from '../text.ts'
+import { bytesInWords, runAgain } from '../text.ts'
 import type { JobContext } from './context.ts'
 import { type Candidate, refuseTooLarge, type Since } from './increments.ts'
 import type { Target } from './plan.ts'
@@ -114,7 +114,7 @@ export async function placeFor(
     if (known && known.time <= now) return { key, over: true }
   }
   throw new StoreError(
-    `${store.name}: every name for this minute is taken, and nothing is overwritten: run again in a minute`,
+    `${store.name}: every name for this minute is taken, and nothing is overwritten. In a minute, ${runAgain()}`,
   )
 }
 

@@ -5,7 +5,6 @@ import { selectItems } from './select.ts'
 
 export type Status = 'stored' | 'unchanged' | 'failed' | 'skipped'
 
-/** The outcome of one item in one store. */
 export interface StoreOutcome {
   status: Status
   key?: string
@@ -29,7 +28,6 @@ export interface ItemOutcome {
   item: string
   /** `failed` if any of its stores failed or it is incomplete. */
   status: Status
-  /** Why it failed or was skipped. */
   reason?: string
   /** What could not be read: the item failed, though the rest is stored. */
   incomplete?: string

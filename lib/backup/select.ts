@@ -1,7 +1,6 @@
 import { checkNames } from '../cli/flags.ts'
 import { type CommandName, type Item, items, type StoreName, stores } from '../inventory.ts'
 
-/** What an operator asked of a backup command. */
 export interface Request {
   command: CommandName
   /** Items or groups by name; absent: the command's default set. */

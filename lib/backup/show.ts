@@ -1,5 +1,5 @@
 import { Progress } from '../cli/progress.ts'
-import { bytesInWords, entry, groupBy, logLine } from '../text.ts'
+import { bytesInWords, entry, groupBy, logLine, ownLine } from '../text.ts'
 import type { RunEvent } from './context.ts'
 import type { Plan } from './plan.ts'
 import { exitCode, type FileOutcome, type ItemOutcome, type Report, type StoreOutcome } from './report.ts'
@@ -171,14 +171,14 @@ function inStores(failed: readonly ItemOutcome[]): string {
 }
 
 /** What an interrupted run has done and not done; `done`: items with a known outcome. */
-export function breakText({ command, jobs }: Plan, done: readonly ItemOutcome[], again: string): string {
+export function breakText({ command, jobs }: Plan, done: readonly ItemOutcome[]): string {
   const good = done.filter(({ status }) => status === 'stored' || status === 'unchanged')
   const names = good.map(({ item }) => item)
   const left = jobs.map(({ item }) => item).filter((item) => !names.includes(item))
   return (
     `${command}: interrupted. Done: ${names.join(', ') || 'nothing'}. Not done: ${left.join(', ') || 'the report of the run'}. ` +
     `What was half sent does not count${earlierText(jobs)}.\n` +
-    `To do the rest (what is done is only compared): ${again}`
+    `To do the rest (what is done is only compared): ${ownLine()}`
   )
 }
 

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { SourceSize, Warning } from '../acceptance.ts'
 import type { Outcome } from '../hosts/host.ts'
-import { printable } from '../text.ts'
+import { printable, runAgain } from '../text.ts'
 import type { Entry } from './list.ts'
 
 /** The state of a capture's sources, without reading their content. */
@@ -118,7 +118,7 @@ export function complaint({ stderr, exitCodes }: Outcome): string {
   if (killed !== undefined) {
     return (
       `a process was killed there (signal ${killed - 128}). Check for a lack of memory (journalctl -k | grep -i oom), ` +
-      'then run it again'
+      `then ${runAgain()}`
     )
   }
   const lines = stderr

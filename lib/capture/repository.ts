@@ -8,6 +8,7 @@ import type { Host } from '../hosts/host.ts'
 import { run, TimedOut } from '../hosts/process.ts'
 import { sshOptions } from '../hosts/ssh.ts'
 import type { Source } from '../inventory.ts'
+import { runAgain } from '../text.ts'
 import { CaptureError } from './capture.ts'
 import { hangs, whyHanging } from './mounts.ts'
 
@@ -163,7 +164,7 @@ function gitFailure(what: string, stderr: string, { address }: Remote): string {
   const reason = (reasons.length > 0 ? reasons : said.slice(-1)).slice(0, 20).join('; ')
   const advice: Record<string, string> = {
     clone: 'check that CREDENTIALS_REPO is right and that this user can read it without a prompt (BatchMode)',
-    push: 'nothing is lost; check that this user can push there, and run again. If someone else pushed meanwhile, that is enough',
+    push: `nothing is lost; check that this user can push there. Then, or if someone else pushed meanwhile, ${runAgain()}`,
   }
   return `git ${what} of the credentials' repository ${address} failed: ${reason}${advice[what] ? `; ${advice[what]}` : ''}`
 }

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import type { Host } from '../hosts/host.ts'
 import { restoringMarker } from '../inventory.ts'
+import { runAgain } from '../text.ts'
 
 /**
  * Whether a restore of this machine is unfinished, so that a capture would be incomplete. `unseen`: this user
@@ -33,13 +34,13 @@ export function restoreGuard(host: Host): () => Promise<void> {
       )
     if (is === 'yes')
       throw new Error(
-        `${host.name} is half restored (${restoringMarker} is there): nothing is captured until \`restore\` has finished. ` +
-          'If none is running, run it again or remove that file',
+        `${host.name} is half restored (${restoringMarker} is there): nothing is captured until the restore has finished. ` +
+          `If none is running, remove that file, or on ${host.name} run: comfyume-backup restore --full`,
       )
     first ??= trace
     if (trace !== first)
       throw new Error(
-        `a restore of ${host.name} ran while this was read, so it may be half of it: run it again`,
+        `a restore of ${host.name} ran while this was read, so it may be half of it: ${runAgain()}`,
       )
   }
 }

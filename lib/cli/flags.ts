@@ -104,6 +104,7 @@ export function parseFlags<F extends FlagTable>(argv: readonly string[], table: 
   const rows = rowsOf({ ...table, ...helpFlag })
   const flags = rows.filter(({ word }) => word === undefined)
   const known = flags.map(({ name }) => name)
+  const words = rows.flatMap(({ word = [] }) => word.map(String))
   const { tokens } = parseArgs({
     args: [...argv],
     options: Object.fromEntries(
@@ -125,7 +126,9 @@ export function parseFlags<F extends FlagTable>(argv: readonly string[], table: 
         : rows.find(({ key, word }) => word?.includes(given) && !(key in asked))
     if (!row)
       problems.push(
-        token.kind === 'option' ? unknown(token.rawName, known) : `${JSON.stringify(given)} is not a flag`,
+        token.kind === 'option'
+          ? unknown(token.rawName, known)
+          : `${JSON.stringify(given)} is not a flag${meant([given], words)}`,
       )
     else if (row.key in asked) problems.push(`${row.name} is given twice`)
     else if (token.kind === 'option' && misused(row, token)) problems.push(misused(row, token))
@@ -148,7 +151,6 @@ export function parseFlags<F extends FlagTable>(argv: readonly string[], table: 
 const helpFlag = { help: flag('this page') }
 type Help = Asked<typeof helpFlag>
 
-/** A row of a table with its names. */
 interface Row extends Flag<unknown> {
   /** In the table. */
   key: string

@@ -14,7 +14,6 @@ export interface Manual<F extends FlagTable = FlagTable> {
   usage?: string
   /** The settings that matter most to it. */
   settings?: readonly SettingName[]
-  /** The meaning of each exit code. */
   exits: Readonly<Record<number, string>>
   /** The monitoring service's check that a run pings. */
   check?(asked: Asked<F>): string

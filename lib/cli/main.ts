@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Mistake } from '../settings/mistake.ts'
-import { messageOf, printableLines, quoteIfNeeded } from '../text.ts'
+import { messageOf, printableLines, setOwnLine } from '../text.ts'
 import { type Asked, FlagError, type FlagTable, parseFlags } from './flags.ts'
 import { helpText, type Manual } from './help.ts'
 import { endOutput, surviveLostOutput } from './output.ts'
@@ -21,8 +21,6 @@ export interface Given {
   toolkit: string
   /** The monitoring service, with this run's check. Does nothing if none is set up. */
   ping: Pinger
-  /** The line that runs this again. */
-  again: string
 }
 
 type Run<F extends FlagTable> = (asked: Asked<F>, given: Given) => Promise<number>
@@ -66,8 +64,8 @@ async function runCommand<F extends FlagTable>(
     const asked = parseFlags(words, manual.flags)
     if (asked.help) return await showHelp(manual)
     const ping = await pingerFor(asked, manual, toolkit)
-    const again = ['comfyume-backup', manual.command, ...argv].map(quoteIfNeeded).join(' ')
-    return await run(asked, { toolkit, ping, again }).catch(async (error) => {
+    setOwnLine([manual.command, ...argv])
+    return await run(asked, { toolkit, ping }).catch(async (error) => {
       if (!(error instanceof FlagError)) await ping.end(false, messageOf(error))
       throw error
     })

@@ -87,12 +87,10 @@ export function complain(command: string, error: unknown): 1 {
   return 1
 }
 
-/** The output of --json. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
 }
 
-/** A stream for output. */
 interface Out {
   isTTY?: boolean
   write(text: string): unknown

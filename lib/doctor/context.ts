@@ -21,7 +21,6 @@ export interface Installation {
   on: HostName
   /** Why it is considered that machine. */
   because: string
-  /** This toolkit's folder. */
   toolkit: string
   environment: Record<string, string | undefined>
   /** The values in `.env` itself. */

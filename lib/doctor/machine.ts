@@ -49,14 +49,11 @@ function unescaped(text: string): string {
 
 /** What tells the machines apart. All of it can be read without touching a share. */
 export interface Traces {
-  /** This user's crontab. */
   crontab: string
-  /** /proc/self/mountinfo. */
   mountinfo: string
   fstab: string
 }
 
-/** Which machine this is, and why. */
 export async function thisMachine(environment: Record<string, string | undefined>) {
   const { sfs, roots } = examineSettings(environment).settings
   const read = (file: string) => readFile(file, 'utf8').catch(() => '')

@@ -22,7 +22,6 @@ export interface Result extends Finding {
   name: string
 }
 
-/** The run's result. */
 export interface DoctorReport {
   command: 'doctor'
   host: HostName
@@ -33,7 +32,6 @@ export interface DoctorReport {
   checks: Result[]
 }
 
-/** What --json prints. */
 export function doctorJson(report: DoctorReport) {
   return { ...report, checks: report.checks.map((check) => ({ ...check, found: check.what })) }
 }
@@ -93,7 +91,6 @@ export function summaryLine({ host, checks }: Pick<DoctorReport, 'host' | 'check
   return `OK doctor on ${host}: ${counts}`
 }
 
-/** What --dry-run prints. */
 export function checkList(
   checks: readonly { group: Group; name: string; what: string }[],
   host: HostName,

@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os'
+import { runAgain } from '../text.ts'
 import { type Host, HostError } from './host.ts'
 import { start } from './process.ts'
 import { SUDO, sudoAdvice } from './script.ts'
@@ -40,6 +41,6 @@ function notBegun(name: string, sudo: boolean, { code, signal, said }: Lost): Ho
 function killed(name: string, { code, signal, said }: Lost): HostError {
   return new HostError(
     `${name}: a command was killed before it finished (${signal ?? `exit ${code}`}), so nothing it wrote can be trusted. ` +
-      `Check for a lack of memory (journalctl -k | grep -i oom), then run it again. Last output: ${said.slice(-500) || 'nothing'}`,
+      `Last output: ${said.slice(-500) || 'nothing'}. Check for a lack of memory (journalctl -k | grep -i oom), then ${runAgain()}`,
   )
 }

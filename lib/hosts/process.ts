@@ -12,7 +12,6 @@ export interface Child {
   ended: Promise<Ending>
   /** Kills the process or its group, and returns at once. */
   kill(): void
-  /** Sends SIGTERM. */
   terminate(): void
   /** Lets this process end before the child. */
   unref(): void

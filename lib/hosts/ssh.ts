@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeScratch } from '../files/scratch.ts'
+import { runAgain } from '../text.ts'
 import { type Host, HostError } from './host.ts'
 import { errorLines } from './lines.ts'
 import { type Child, start, within } from './process.ts'
@@ -62,7 +63,7 @@ async function startSsh(options: SshOptions, flags: string[], line: string): Pro
 function cutOff(name: string, { said }: Lost): HostError {
   return new HostError(
     `${name}: the connection was lost midway, or the command there was killed: nothing that it sent can be trusted. ` +
-      `Is the instance still running, and its tailscale up? Run it again. Last output: ${said.slice(-500) || 'nothing'}`,
+      `Last output: ${said.slice(-500) || 'nothing'}. Check that the instance still runs and its tailscale is up, then ${runAgain()}`,
   )
 }
 

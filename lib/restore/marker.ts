@@ -7,6 +7,7 @@ import { filesCapture } from '../capture/files.ts'
 import { restoringMarker, type Source } from '../inventory.ts'
 import type { Offer } from '../restore-order.ts'
 import type { Settings } from '../settings/settings.ts'
+import { runAgain } from '../text.ts'
 import { below, makePrivateFolder, type RestoreContext } from './context.ts'
 import type { SelectedForRestore } from './plan/request.ts'
 
@@ -161,7 +162,7 @@ export async function lockForRestore(
 
 function inWords(what: string, holder: string, root: string): string {
   if (what === 'restore') return `another restore to ${root} is running: ${holder}`
-  return `${what} is being backed up: ${holder}. Run this again when that has finished`
+  return `${what} is being backed up: ${holder}. When that has finished, ${runAgain()}`
 }
 
 function locksOfBackups(selected: readonly SelectedForRestore[], settings: Settings): Lock[] {

@@ -3,7 +3,7 @@ import { isWrong } from '../cli/finding.ts'
 import { Progress } from '../cli/progress.ts'
 import { restoringMarker } from '../inventory.ts'
 import type { Offer } from '../restore-order.ts'
-import { bytesInWords, inColumns, logLine, printableLines, secondsInWords } from '../text.ts'
+import { bytesInWords, inColumns, logLine, ownLine, printableLines, secondsInWords } from '../text.ts'
 import { below, type RestoreWatcher, type Step } from './context.ts'
 import type { PlannedItem, RestorePlan } from './plan/planned.ts'
 import type { CheckOutcome, ItemOutcome, PlanNote, RestoreReport, StepOutcome } from './report.ts'
@@ -15,10 +15,8 @@ export interface ShowRestoreOptions {
 }
 
 interface Endings {
-  /** `again`: the line that runs it again. */
-  end(report: RestoreReport, again: string): void
-  /** The words after Ctrl-C. `steps`: undefined before the first one. */
-  broken(again: string, steps: readonly Step[] | undefined, { sharing, marked }: Traces): string
+  end(report: RestoreReport): void
+  broken(steps: readonly Step[] | undefined, traces: Traces): string
 }
 
 /** What an interrupted restore may leave: a mounted share, the marker that stops backups. */
@@ -49,10 +47,10 @@ export function showRestore({ out, quiet, clock }: ShowRestoreOptions): RestoreW
       if (!quiet || isWrong(outcome)) line(checkLine(outcome))
     },
     broken: (...begun) => breakText(over, ...begun),
-    end(report, again) {
+    end(report) {
       if (report.keptAside && !quiet) line(`what was replaced is kept in ${report.keptAside}`)
       if (report.pending.length > 0) line(heldBack(report))
-      if (!report.ok) line(`once that is fixed, run again: ${again}`)
+      if (!report.ok) line(`once that is fixed, run again: ${ownLine()}`)
       if (!quiet || !report.ok) line(summary(report))
       if (report.next && !quiet)
         out.write(
@@ -62,18 +60,20 @@ export function showRestore({ out, quiet, clock }: ShowRestoreOptions): RestoreW
   }
 }
 
+/** The words after Ctrl-C. `steps`: undefined before the first one. */
 function breakText(
   over: readonly StepOutcome[],
-  ...[again, steps, { sharing, marked }]: Parameters<Endings['broken']>
+  steps: readonly Step[] | undefined,
+  { sharing, marked }: Traces,
 ): string {
   if (steps === undefined)
-    return `restore: interrupted; nothing was changed${sharing ? ', but the share may be mounted now' : ''}. To start over: ${again}`
+    return `restore: interrupted; nothing was changed${sharing ? ', but the share may be mounted now' : ''}. To start over: ${ownLine()}`
   const done = over.filter(({ status }) => status !== 'failed').map(({ step }) => step)
   const failed = over.filter(({ status }) => status === 'failed').map(({ step }) => `${step} (failed)`)
   const [under = 'the checklist', ...left] = steps.slice(over.length).map(({ name }) => name)
   return (
     `restore: interrupted. Done: ${done.join(', ') || 'nothing'}. Not done: ${[...failed, `${under} (under way)`, ...left].join(', ')}.\n` +
-    `${marked ? 'This machine is not backed up until the restore is finished.\n' : ''}To do the rest (what is done is skipped): ${again}`
+    `${marked ? 'This machine is not backed up until the restore is finished.\n' : ''}To do the rest (what is done is skipped): ${ownLine()}`
   )
 }
 
@@ -177,7 +177,6 @@ function noteText(note: PlanNote, root: string): string {
   }
 }
 
-/** What --json prints for a plan. */
 export function planJson(plan: RestorePlan, steps: readonly Step[]) {
   return {
     ...plan,
@@ -186,7 +185,6 @@ export function planJson(plan: RestorePlan, steps: readonly Step[]) {
   }
 }
 
-/** What --json prints for a report. */
 export function reportJson(report: RestoreReport) {
   const checklist = report.checklist.map((check) => ({
     ...check,

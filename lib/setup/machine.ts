@@ -5,6 +5,7 @@ import { run, systemPath } from '../hosts/process.ts'
 import { has, must, sh } from '../hosts/shell.ts'
 import type { HostName } from '../inventory.ts'
 import { aptGet, asRoot, install, notInstalled } from '../restore/steps/packages.ts'
+import { quote, runAgain } from '../text.ts'
 import { ByHand, type SetupStep } from './run.ts'
 
 /** Debian and Ubuntu packages: those a capture uses, and those a person needs to restore by hand. */
@@ -27,7 +28,7 @@ export function packagesStep(on: HostName): SetupStep {
       const left = await missing()
       if (left.length > 0)
         throw new Error(
-          `apt does not know ${left.join(', ')} here: add the repository that has it, then run this again`,
+          `apt does not know ${left.join(', ')} here: add the repository that has it, then ${runAgain()}`,
         )
       return `installed ${lacking.join(', ')}`
     },
@@ -43,9 +44,9 @@ export function clockStep(): SetupStep {
       return zone === 'UTC' ? 'UTC' : undefined
     },
     async do() {
-      await needsRoot('timedatectl set-timezone UTC && systemctl restart cron')
-      await must(sh`${asRoot()} timedatectl set-timezone UTC`)
-      await must(sh`${asRoot()} systemctl restart cron`)
+      const command = 'timedatectl set-timezone UTC && systemctl restart cron'
+      await needsRoot(command)
+      await must(sh`${asRoot()} sh -c ${command}`)
       return 'set to UTC; cron restarted'
     },
   }
@@ -113,7 +114,7 @@ export function settingsStep(
       if (missing().length > 0)
         throw new ByHand(
           `${missing().join(', ')} ${missing().length === 1 ? 'has' : 'have'} no value yet`,
-          'Write them into the file, then run this again',
+          'Write them into the file',
           [`"\${EDITOR:-nano}" ${file}`],
         )
       return made ? `made from .env.example` : `${file} is now readable by its owner alone`
@@ -167,6 +168,6 @@ export function linkStep(toolkit: string, link = '/usr/local/bin/comfyume-backup
 export async function needsRoot(command: string): Promise<void> {
   if (asRoot().length === 0 || (await sh`sudo -n true`).exitCode === 0) return
   throw new ByHand('this needs root, and sudo asks for a password', 'Paste this here', [
-    `sudo sh -c '${command}'`,
+    `sudo sh -c ${quote(command)}`,
   ])
 }

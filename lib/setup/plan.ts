@@ -1,5 +1,6 @@
 import { mounted, mountShare, shareOf, writeFstab } from '../restore/steps/share.ts'
 import type { Settings } from '../settings/settings.ts'
+import { ownLine } from '../text.ts'
 import {
   clockStep,
   crontabStep,
@@ -61,7 +62,7 @@ function shareStep(settings: Settings): SetupStep {
       return there === undefined ? undefined : `${there} is mounted at ${root}`
     },
     async do() {
-      await needsRoot('run this setup again as root')
+      await needsRoot(ownLine())
       await writeFstab(settings, share)
       const problem = await mountShare(settings, share)
       if (problem !== undefined) throw new Error(problem)

@@ -3,7 +3,7 @@ import { tellingOfBreak } from '../cli/confirm.ts'
 import type { Asked } from '../cli/flags.ts'
 import { print, printJson } from '../cli/output.ts'
 import { runOnTerminal } from '../hosts/process.ts'
-import { messageOf, printableLines } from '../text.ts'
+import { messageOf, ownLine, printableLines } from '../text.ts'
 import type { setupFlags } from './flags.ts'
 
 /** One thing that setup puts in place on this machine, or leaves to a person. Safe to repeat. */
@@ -46,10 +46,9 @@ export async function carryOutSetup(
   command: string,
   steps: readonly SetupStep[],
   { dryRun = false, json, quiet }: AskedOfSetup,
-  again: string,
 ): Promise<SetupOutcome[]> {
   const outcomes: SetupOutcome[] = []
-  using _ = tellingOfBreak(() => breakText(command, steps, outcomes, again))
+  using _ = tellingOfBreak(() => breakText(command, steps, outcomes))
   for (const step of steps) {
     const outcome = { step: step.name, title: step.title, ...(await carryOut(step, dryRun)) }
     outcomes.push(outcome)
@@ -60,17 +59,12 @@ export async function carryOutSetup(
 }
 
 /** Every step may be repeated, also one that was interrupted. */
-function breakText(
-  command: string,
-  steps: readonly SetupStep[],
-  outcomes: readonly SetupOutcome[],
-  again: string,
-): string {
+function breakText(command: string, steps: readonly SetupStep[], outcomes: readonly SetupOutcome[]): string {
   const settled = outcomes.filter((outcome) => !isOpen(outcome)).map(({ step }) => step)
   const left = steps.map(({ name }) => name).filter((name) => !settled.includes(name))
   return (
     `${command}: interrupted. In place: ${settled.join(', ') || 'nothing'}. Not done: ${left.join(', ')}.\n` +
-    `To go on (every step may be repeated): ${again}`
+    `To go on (every step may be repeated): ${ownLine()}`
   )
 }
 
@@ -84,10 +78,9 @@ export async function runSelf(
   return (await runOnTerminal(command, json ? 2 : 'inherit')) === 0
 }
 
-/** Prints the last line, returns the exit code. `again`: how to go on; `rest`: the last command succeeded. */
+/** Prints the last line, returns the exit code. `rest`: the last command succeeded. */
 export function endSetup(
   command: string,
-  again: string,
   outcomes: readonly SetupOutcome[],
   rest: boolean,
   { json }: AskedOfSetup,
@@ -97,7 +90,7 @@ export function endSetup(
   const left = open.length === 0 ? 'see above' : `left to do: ${open.map(({ step }) => step).join(', ')}`
   if (json) printJson({ command, ok, steps: outcomes })
   else if (ok) print(`OK ${command}`)
-  else print(`FAILED ${command}: ${left}. Run it again afterwards: ${again}`)
+  else print(`FAILED ${command}: ${left}. Run it again afterwards: ${ownLine()}`)
   return ok ? 0 : 1
 }
 

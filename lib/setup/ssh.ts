@@ -95,7 +95,7 @@ function hostKeyStep(destination: string): SetupStep {
       if (stdout.trim() === '')
         throw new ByHand(
           `${name} did not answer on port ${port}: is Verda up, and on the tailnet?`,
-          'Look here, then run this again',
+          'Look here',
           [`tailscale ping ${name}`],
         )
       await appendFile(path.join(folder(), 'known_hosts'), stdout, { mode: 0o600 })
@@ -120,7 +120,7 @@ function loginStep(destination: string, user: string): SetupStep {
       const home = user === 'root' ? '/root' : `/home/${user}`
       throw new ByHand(
         stderr.trim().split('\n').at(-1) || 'the login failed',
-        'Paste this on Verda, as root, then run this again here',
+        'Paste this on Verda, as root',
         [
           `install -d -m 700 -o ${user} -g ${user} ${home}/.ssh`,
           `echo 'restrict ${publicKey}' >>${home}/.ssh/authorized_keys`,

@@ -28,11 +28,9 @@ function codeStep(toolkit: string, repository: string | undefined): SetupStep {
       if (isClone) {
         const changed = await git('status', '--porcelain', '--untracked-files=no')
         if (changed !== '')
-          throw new ByHand(
-            `files were changed here: ${changed.replaceAll('\n', ', ')}`,
-            'Put them aside, then run this again',
-            [`git -C ${toolkit} stash`],
-          )
+          throw new ByHand(`files were changed here: ${changed.replaceAll('\n', ', ')}`, 'Put them aside', [
+            `git -C ${toolkit} stash`,
+          ])
         await git('pull', '--quiet', '--ff-only')
       } else {
         if (repository === undefined)

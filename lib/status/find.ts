@@ -241,7 +241,6 @@ function restoreCommand({ archive: { item, time, copies }, member }: Match): str
   return `comfyume-backup restore --only ${item.name} --path ${quote(member.pattern)} --at ${makeStamp(time, 'minute')} --from ${sources.join(',')}`
 }
 
-/** What `--json` prints. */
 function foundJson({ pattern, since, at }: Search, plan: SearchPlan, matches: readonly Match[]) {
   const { archives, problems } = plan
   const match = matches.find(({ archive }) => archive.recorded)

@@ -16,7 +16,6 @@ export function pool(width: number) {
       running.add(run)
     },
 
-    /** Waits for all jobs. */
     async done(): Promise<void> {
       await Promise.all(running)
       stop.signal.throwIfAborted()

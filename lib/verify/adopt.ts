@@ -10,6 +10,7 @@ import { makeRecord } from '../record.ts'
 import { memberText } from '../restore/plan/offers.ts'
 import type { Settings } from '../settings/settings.ts'
 import { KeyExists, StoreError } from '../stores/store.ts'
+import { runAgain } from '../text.ts'
 import { type Verdict, whyWorthlessInside } from './check.ts'
 import { type Archive, lookAgain, type Shelf } from './survey.ts'
 
@@ -66,9 +67,9 @@ export async function adopt(
   try {
     const [busy] = locks.busy.values()
     if (busy !== undefined)
-      throw refuse(`${item.name} is being backed up by ${busy}; run it again after that`)
+      throw refuse(`${item.name} is being backed up by ${busy}. After that, ${runAgain()}`)
     if (!isAsItWas(archive, await lookAgain(shelf, archive, settings.environment)))
-      throw refuse('it changed since it was read; run it again')
+      throw refuse(`it changed since it was read: ${runAgain()}`)
     await shelf.store.create(recordName(archive.key), Readable.from([Buffer.from(record)]))
   } catch (error) {
     if (error instanceof KeyExists) throw refuse('it was just given a record')

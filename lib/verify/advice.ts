@@ -19,7 +19,6 @@ export interface Circumstances {
   later?: readonly string[]
 }
 
-/** What to do about a broken archive. */
 export function adviceFor(verdict: Verdict & { status: 'broken' }, circumstances: Circumstances): string {
   const { elsewhere, later = [] } = circumstances
   const { archive, lost } = verdict

@@ -6,12 +6,10 @@ import type { Settings } from '../settings/settings.ts'
 import type { Memory } from './memory.ts'
 import type { Archive, StoreView } from './survey.ts'
 
-/** What the operator requested. */
 export interface VerifyRequest {
   selected: readonly Selected[]
   /** The stores requested by name. Absent: all. */
   named?: readonly StoreName[]
-  /** How many bytes may be read. */
   budget?: number
   /** No item is excluded. */
   everything: boolean

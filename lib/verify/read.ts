@@ -11,30 +11,25 @@ import { checkArchive, type Inside, type Verdict, whyWorthlessInside } from './c
 import type { Budget, StorePlan } from './plan.ts'
 import { type Archive, buildingOn, type Shelf } from './survey.ts'
 
-/** The result for one archive. */
 export interface Checked {
   store: string
   item: string
-  /** The archive's key. */
   key: string
   status: 'good' | 'broken' | 'unverified' | 'gone'
   /** What is wrong, or why it could not be compared. */
   reason?: string
   /** Broken and already reported, where nothing can be removed and a newer archive is good: not a failure. */
   known?: boolean
-  /** What to do about a broken archive. */
   advice?: string
   bytes: number
   /** Of what was read; absent if nothing had to be or could be. */
   sha256?: string
 }
 
-/** The result for one store. */
 export interface StoreReport {
   /** `left out`: not a store of this machine, and not requested by name. */
   status: 'read' | 'failed' | 'left out'
   reason?: string
-  /** How many archives it has. */
   archives: number
   /** Read by this run. */
   bytes: number

@@ -112,7 +112,6 @@ export interface Archive {
   store: StoreName
   bucket: BucketName
   item: string
-  /** The archive's key. */
   key: string
   /** From its name. Absent for models, which keep their own names, and for the older undated `-latest`. */
   stamp?: Stamp

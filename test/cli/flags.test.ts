@@ -40,6 +40,11 @@ test.each<[string[], object]>([
   expect(parseFlags(argv, known)).toEqual(flags)
 })
 
+test('a word that is nearly right is named', () => {
+  const table = { machine: word(['verda', 'mello']) }
+  expect(() => parseFlags(['melo'], table)).toThrow('"melo" is not a flag; did you mean mello?')
+})
+
 test('what is asked for has the types of the table', () => {
   const asked = parseFlags(['verda', '--wait', '5'], { ...known, machine: word(['verda', 'mello']) })
   const typed: [machine: 'verda' | 'mello', wait?: number, only?: string[], json?: boolean] = [
@@ -61,6 +66,7 @@ describe('what cannot be meant', () => {
     [['--JSON'], '--JSON is not known'],
     [['--dryRun'], '--dryRun is not known; did you mean --dry-run?'],
     [['--jsn'], '--jsn is not known; did you mean --json?'],
+    [['--dry'], '--dry is not known; did you mean --dry-run?'],
     [['--limt'], '--limt is not known. Known are'],
     [['x'], '"x" is not a flag'],
     [['--only'], '--only needs a value: --only a,b'],

@@ -38,3 +38,14 @@ it('a command that waits for nothing that comes is no success', () => {
   const run = spawnSync(process.execPath, ['--import', tsx, script], { timeout: 100_000, encoding: 'utf8' })
   expect(run).toMatchObject({ status: 1, stderr: '' })
 })
+
+it.each([
+  ['statsu', 'status'],
+  ['cron', 'backup-cron'],
+  ['restroe', 'restore'],
+])('the wrapper says of %s that %s may be meant', (typed, meant) => {
+  const wrapper = path.resolve(import.meta.dirname, '../../scripts/comfyume-backup')
+  const run = spawnSync(wrapper, [typed], { encoding: 'utf8' })
+  expect(run.status).toBe(2)
+  expect(run.stderr).toContain(`no command ${typed}; did you mean ${meant}?\n`)
+})

@@ -4,6 +4,7 @@ import { globbySync } from 'globby'
 import { expect, test } from 'vitest'
 import { flagsInWords, parseFlags } from '../../lib/cli/flags.ts'
 import type { Program } from '../../lib/cli/main.ts'
+import { runAgain, setOwnLine } from '../../lib/text.ts'
 
 /** Every command line that a message, a help page or a page of the docs shows can be pasted: its command and flags are real. */
 
@@ -87,6 +88,25 @@ test.each([
   const judged = commands.map((one) => ({ where: one.where, line: one.line, why: wrongWith(one) }))
   expect(judged.filter(({ why }) => why !== undefined)).toEqual([])
 })
+
+test('a message that says to run this again prints the whole line', () => {
+  const vague = source.filter(({ text }) =>
+    /\brun (?:it |this )?again\b(?! afterwards: VALUE|: VALUE)/i.test(text),
+  )
+  expect(vague.filter(({ text }) => !notAsked.some((words) => text.includes(words)))).toEqual([])
+  expect(notAsked.filter((words) => !source.some(({ text }) => text.includes(words)))).toEqual([])
+  setOwnLine(['restore', '--only', 'home-dev', '--path', "home/dev/it's here"])
+  expect(runAgain()).toBe(
+    "run again: comfyume-backup restore --only home-dev --path 'home/dev/it'\\''s here'",
+  )
+})
+
+/** What a command is for. */
+const notAsked = [
+  'Run it again as often as you like',
+  'interrupted restore is simply run again',
+  'run it again for the state now',
+]
 
 test('no message names a flag without the whole line, but for corrections of a command line that was typed', () => {
   const named = source.filter(({ where, text }) => {

@@ -72,7 +72,7 @@ test('no package can be had, no docker, no firewall, no room for the home: each 
   for (const line of [
     /Z FAILED packages: still missing: .*docker\.io or docker-ce, docker-compose-v2 or .*: apt-get update: E: Failed to fetch .* resolving /,
     /Z FAILED tailscale: the identity is back, but tailscaled is not installed/,
-    /Z FAILED ufw: .*ufw is not installed: apt-get install ufw, then run this again/,
+    /Z FAILED ufw: .*ufw is not installed: apt-get install ufw, then run again: comfyume-backup restore /,
     /Z FAILED comfyume-worker: there is neither docker nor podman/,
     /Z FAILED home-dev: not enough space .*\/home/,
     /Z done ssh-host-keys: /,

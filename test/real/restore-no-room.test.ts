@@ -50,7 +50,7 @@ test('a disk that fills up is no bad archive: what is there stays, and the stagi
   const archive = gzipSync(tarOf({ name: 'etc/ufw/a', content: randomBytes(9_000_000) }))
   const error = await restore(archive).catch((thrown) => thrown)
   expect(error).toBeInstanceOf(CannotUnpack)
-  expect(error.message).toMatch(/^not enough space for it below .*: free some, and run again$/)
+  expect(error.message).toMatch(/^not enough space for it below .*: free some, then run again: /)
   expect(readFileSync(path.join(root, 'etc/ufw/a'), 'utf8')).toBe('mine')
   expect(readdirSync(path.join(root, 'etc'))).toEqual(['ufw'])
 })
@@ -96,6 +96,6 @@ test('a source that lies on a file system of its own is filled by copies, with m
 test('a mount point in the way is named, and what to do', async () => {
   mountTmpfs(path.join(root, 'etc/ufw/mounted'), '1M')
   await expect(restore(gzipSync(tarOf({ name: 'etc/ufw/a', content: 'x' })))).rejects.toThrow(
-    /mounted .*is a mount point, which cannot be moved: unmount it, then run this again/,
+    /mounted .*is a mount point, which cannot be moved: unmount it, then run again: /,
   )
 })

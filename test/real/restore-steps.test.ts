@@ -172,7 +172,9 @@ process.stdin.resume()`
   const busy = await restore('env')
   expect([busy.code, busy.log]).toEqual([
     75,
-    expect.stringMatching(/restore: env is being backed up: pid \d+ \(backup-cron since .*Run this again/),
+    expect.stringMatching(
+      /restore: env is being backed up: pid \d+ \(backup-cron since .*run again: comfyume-backup restore /,
+    ),
   ])
   const gone = new Promise((resolve) => holder.once('close', resolve))
   holder.kill('SIGKILL')

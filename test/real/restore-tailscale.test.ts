@@ -278,7 +278,7 @@ describe('the node has to log in', () => {
     const run = await restore()
     expect([run.code, run.item('env').status]).toEqual([1, 'failed'])
     expect(run.item('tailscale').reason).toMatch(
-      /^tailscale asks for a login: .*Set TAILSCALE_AUTHKEY and run this again/,
+      /^tailscale asks for a login: .*set TAILSCALE_AUTHKEY, then run again: /,
     )
     expect(run.step('env').said).toContain('not started')
     expect(marker()).toEqual(items)

@@ -6,13 +6,15 @@ import { expect, test } from 'vitest'
 /** Three steps of set-up; the second one never ends by itself. */
 const code = `
 const { carryOutSetup } = await import('${new URL('../../lib/setup/run.ts', import.meta.url).href}')
+const { setOwnLine } = await import('${new URL('../../lib/text.ts', import.meta.url).href}')
+setOwnLine(['setup', 'mello', '--user', 'root'])
 const step = (name, act) => ({ name, title: name, done: async () => undefined, do: act })
 setInterval(() => {}, 1000)
 await carryOutSetup('setup', [
   step('packages', async () => 'installed'),
   step('share', () => { process.kill(process.pid, 'SIGINT'); return new Promise(() => {}) }),
   step('crontab', async () => 'written'),
-], {}, 'comfyume-backup setup mello --user root')`
+], {})`
 
 test('Ctrl-C in a set-up says what is in place, what is not, and how to go on', async () => {
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code])

@@ -31,7 +31,7 @@ function restoredCheck(name: HostName): Check {
         return wrong('this user cannot see whether it is half restored', `on ${name} run: ${showMarker}`)
       return wrong(
         `is half restored (${marker} exists): no backup captures it`,
-        'let the restore finish, or run it again; if none is running, delete that file',
+        `let the restore finish. If none is running, delete that file, or on ${name} run: comfyume-backup restore --full`,
       )
     },
   }

@@ -4,6 +4,7 @@ import { lstat, mkdir, readdir, realpath, rename, rm, rmdir } from 'node:fs/prom
 import path from 'node:path'
 import { type Held, hold, isOurs } from '../../files/beneath.ts'
 import { bash, run } from '../../hosts/process.ts'
+import { runAgain } from '../../text.ts'
 import { CannotUnpack } from './unpack.ts'
 
 /** Paths are strings with one byte per character (latin1), because not every file name is UTF-8. */
@@ -115,7 +116,9 @@ async function walk(
           )
         const real = await realpath(bytes(held.at(name)), 'buffer').catch(() => undefined)
         if (real === undefined || ++links > 40)
-          throw says('is a link that leads nowhere: nothing is written through it. Remove it and run again')
+          throw says(
+            `is a link that leads nowhere: nothing is written through it. Remove it, then ${runAgain()}`,
+          )
         const leads = path.posix.relative(top, real.toString('latin1'))
         if (leads === '..' || leads.startsWith('../'))
           throw says(`is a link that leads out of ${utf8(root)}, to ${real}: nothing is written through it`)
@@ -125,9 +128,10 @@ async function walk(
         way = [await stepOf(held, top)]
         continue
       }
-      if (!is?.isDirectory()) throw says('is in the way: it is not a folder. Move it away and run again')
+      if (!is?.isDirectory())
+        throw says(`is in the way: it is not a folder. Move it away, then ${runAgain()}`)
       const next = await hold(held.at(name)).catch(() => {
-        throw says('was replaced just now: check who is logged in, and run again')
+        throw says(`was replaced just now: check who is logged in, then ${runAgain()}`)
       })
       await held[Symbol.asyncDispose]()
       held = next
@@ -178,7 +182,7 @@ export async function move(from: string, to: string): Promise<void> {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EBUSY')
       throw new CannotUnpack(
-        `${utf8(from)} or ${utf8(to)} is a mount point, which cannot be moved: unmount it, then run this again`,
+        `${utf8(from)} or ${utf8(to)} is a mount point, which cannot be moved: unmount it, then ${runAgain()}`,
       )
     if (code !== 'EXDEV') throw error
     await copyOver(from, to)
@@ -194,7 +198,9 @@ async function copyOver(from: string, to: string): Promise<void> {
   try {
     const is = await copy.about()
     if (is.uid !== process.getuid?.() || (is.mode & 0o077) !== 0 || (await namesIn(copy.path)).length > 0)
-      throw new CannotUnpack(`${utf8(beside)} was replaced just now: check who is logged in, and run again`)
+      throw new CannotUnpack(
+        `${utf8(beside)} was replaced just now: check who is logged in, then ${runAgain()}`,
+      )
     await withPaths(copyScript, [parent, name, copy.path])
     await rename(bytes(copy.at(name)), bytes(to))
     await withPaths('cd -- "$1" && rm -rf -- "./$2"', [parent, name])

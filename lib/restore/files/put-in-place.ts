@@ -4,6 +4,7 @@ import path from 'node:path'
 import { hold, openFile } from '../../files/beneath.ts'
 import type { Source } from '../../inventory.ts'
 import { makeStamp } from '../../naming.ts'
+import { runAgain } from '../../text.ts'
 import { below } from '../context.ts'
 import { isOnTheWay } from './mapping.ts'
 import { about, bytes, latin1, move, namesIn, passThrough, utf8 } from './paths.ts'
@@ -116,7 +117,7 @@ export async function putInPlace({ staged, base, root, sources, single, aside }:
   } catch (error) {
     if (isOutOfRoom(error)) {
       const places = sources.map((source) => source.path).join(', ')
-      throw new CannotUnpack(`not enough space for ${places}: free some, and run this again`, {
+      throw new CannotUnpack(`not enough space for ${places}: free some, then ${runAgain()}`, {
         cause: error,
       })
     }
@@ -124,7 +125,7 @@ export async function putInPlace({ staged, base, root, sources, single, aside }:
     if (!where?.startsWith('/proc/') || !['ELOOP', 'ENOTDIR', 'ENOENT', 'EINVAL'].includes(code ?? ''))
       throw error
     throw new CannotUnpack(
-      'something there was replaced meanwhile: check who is logged in and what runs (who; docker ps), then run this again',
+      `something there was replaced meanwhile: check who is logged in and what runs (who; docker ps), then ${runAgain()}`,
       { cause: error },
     )
   }

@@ -7,7 +7,7 @@ import { boundMemory, chooseDecompressor, readToItsEnd } from '../../capture/com
 import { errorLines } from '../../hosts/lines.ts'
 import { bash, RunFailed, start } from '../../hosts/process.ts'
 import type { ArchiveRecord } from '../../record.ts'
-import { messageOf } from '../../text.ts'
+import { messageOf, runAgain } from '../../text.ts'
 
 export interface Unpacked {
   bytes: number
@@ -77,7 +77,7 @@ export async function unpack(body: Readable, folder: string, options: UnpackOpti
   const { code } = await child.ended
   listed.finish()
   const stderr = errors.finish()
-  if (isFull) throw new CannotUnpack(`not enough space for it below ${folder}: free some, and run again`)
+  if (isFull) throw new CannotUnpack(`not enough space for it below ${folder}: free some, then ${runAgain()}`)
   if (hostile !== undefined) throw new BadArchive(hostile)
   if (stripped !== undefined) throw new BadArchive(`it holds links or names that lead outside (${stripped})`)
   // When tar gives up, the pipe breaks. The reason is then tar's message, not the source's.

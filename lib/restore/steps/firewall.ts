@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { has, must, sh, stateOf } from '../../hosts/shell.ts'
+import { runAgain } from '../../text.ts'
 import { below, type Done, plannedItem, type RestoreContext, Skip, type Step } from '../context.ts'
 import { bringBack, isBackAlready, rememberAgain } from '../files/bring-back.ts'
 import { wasRestored } from '../marker.ts'
@@ -27,7 +28,7 @@ export function ufwStep(context: RestoreContext): Step {
     async do() {
       const { said, failure } = await tryBringBack(context, 'ufw')
       if (!(await has('ufw')))
-        throw new Error(`${said}; ufw is not installed: apt-get install ufw, then run this again`)
+        throw new Error(`${said}; ufw is not installed: apt-get install ufw, then ${runAgain()}`)
       if (failure) {
         if (!(await isFirewallOn()) && !(await wasRestored(context, 'ufw'))) await openOurPorts()
         throw failure
@@ -77,7 +78,7 @@ export function fail2banStep(context: RestoreContext): Step {
     async do() {
       const { said, failure } = await tryBringBack(context, 'fail2ban')
       if (!(await has('fail2ban-client')))
-        throw new Error(`${said}; fail2ban is not installed: apt-get install fail2ban, then run this again`)
+        throw new Error(`${said}; fail2ban is not installed: apt-get install fail2ban, then ${runAgain()}`)
       const why = await restartJails()
       const waits = why !== undefined && homesBringLogs(context) && /log file/i.test(why)
       if (why !== undefined && !waits) throw new Error(`${said}; ${noJail(why)}`)
@@ -129,7 +130,7 @@ function noJail(why: string): string {
   const todo = /log file/i.test(why)
     ? 'Make the log that the jail reads, or switch the jail off in /etc/fail2ban/jail.local'
     : 'Fix /etc/fail2ban'
-  return `fail2ban runs no jail: ${why}. ${todo}, then run this again`
+  return `fail2ban runs no jail: ${why}. ${todo}, then ${runAgain()}`
 }
 
 export async function isFirewallOn(): Promise<boolean> {

@@ -15,7 +15,7 @@ import type { Offer } from '../../restore-order.ts'
 import type { Settings } from '../../settings/settings.ts'
 import { openSfs } from '../../stores/open.ts'
 import { KeyExists } from '../../stores/store.ts'
-import { messageOf } from '../../text.ts'
+import { messageOf, runAgain } from '../../text.ts'
 import { plannedItem, type RestoreContext, type Step } from '../context.ts'
 import { copyOf, fromBestCopy } from '../files/bring-back.ts'
 import { openOffer } from '../files/copy.ts'
@@ -170,15 +170,15 @@ async function engineThatAnswers(settings: Settings): Promise<string> {
   if (engine === undefined)
     throw new Error(
       containerEngine
-        ? `CONTAINER_ENGINE is ${containerEngine}, but there is no such command to load it with: install it, or set the right one, then run this again`
-        : 'there is neither docker nor podman to load it with: install one, then run this again',
+        ? `CONTAINER_ENGINE is ${containerEngine}, but there is no such command to load it with: install it, or set the right one, then ${runAgain()}`
+        : `there is neither docker nor podman to load it with: install one, then ${runAgain()}`,
     )
   // Some systems start docker at its first use alone: after a reboot, no container would come back.
   if (engine === 'docker') await sh`systemctl enable docker`
   const { exitCode, stderr } = await sh`timeout 60 ${engine} info`
   if (exitCode === 0) return engine
   throw new Error(
-    `${engine} does not answer: ${stderr.trim().split('\n').at(-1) || 'not within a minute'}. See systemctl status docker, then run this again`,
+    `${engine} does not answer: ${stderr.trim().split('\n').at(-1) || 'not within a minute'}. See systemctl status docker, then ${runAgain()}`,
   )
 }
 
@@ -230,7 +230,7 @@ async function loadImage(engine: string, body: Readable): Promise<string | undef
   if (code === 0) return /^Loaded image[^:]*: *([^\s,]+)/m.exec(await answer)?.[1]
   if (/no space left on device|disk quota exceeded/i.test(said))
     throw new CannotUnpack(
-      `not enough space for the image: free some (${engine} system df), and run this again`,
+      `not enough space for the image: free some (${engine} system df), then ${runAgain()}`,
     )
   const broken = fed.status === 'rejected' ? messageOf(fed.reason) : `it cannot be unpacked: ${archive.said}`
   if (code !== undefined) throw new BadArchive(`${engine} load: ${said || `exit ${code}`}`)

@@ -9,7 +9,7 @@ import { type ArchiveRecord, readRecord } from '../../record.ts'
 import { writeBody } from '../../stores/directory/write-body.ts'
 import { pool } from '../../stores/pool.ts'
 import { type AppendOnlyStore, NoSuchKey, smallText } from '../../stores/store.ts'
-import { bytesInWords, messageOf } from '../../text.ts'
+import { bytesInWords, messageOf, runAgain } from '../../text.ts'
 import { plannedItem, type RestoreContext, Skip, type Step } from '../context.ts'
 import { latin1, passThrough } from '../files/paths.ts'
 import {
@@ -112,7 +112,7 @@ async function settled(wanted: ModelsWanted, model: Model): Promise<FileOutcome 
   const { path: name, bytes, from } = model
   if (how === 'there') return { path: name, status: 'unchanged', bytes }
   if (how === 'in the way') {
-    const error = `${file} is there with ${size} bytes, and ${from[0]?.shelf.name} has ${bytes}: it was left alone; move it away and run this again`
+    const error = `${file} is there with ${size} bytes, and ${from[0]?.shelf.name} has ${bytes}: it was left alone; move it away, then ${runAgain()}`
     return { path: name, status: 'failed', bytes, error }
   }
   const best = from[0]?.shelf
@@ -176,7 +176,7 @@ async function fetchFile(
     if (size !== bytes || (record !== undefined && record.sha256 !== hash.digest('hex'))) {
       await rm(partial)
       throw new Error(
-        `${shelf.name}: ${key} was downloaded and does not match its record, so it was discarded; run this again`,
+        `${shelf.name}: ${key} was downloaded and does not match its record, so it was discarded: ${runAgain()}`,
       )
     }
     await handle.chmod(0o644)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { has, must, sh } from '../../hosts/shell.ts'
-import { messageOf } from '../../text.ts'
+import { messageOf, runAgain } from '../../text.ts'
 import type { RestoreContext, Step } from '../context.ts'
 import { engineOf } from './images.ts'
 
@@ -60,7 +60,7 @@ export function packagesStep(context: RestoreContext): Step {
 function whyMissing(left: readonly Lacking[], problems: readonly string[]): string {
   const names = left.map((any) => any.join(' or ')).join(', ')
   const why = problems.join('; ') || 'apt does not know this package here'
-  return `still missing: ${names}: ${why}. Add the repository that has it, or install it by hand, then run this again`
+  return `still missing: ${names}: ${why}. Add the repository that has it, or install it by hand, then ${runAgain()}`
 }
 
 const tailscale: Lacking = ['tailscale']

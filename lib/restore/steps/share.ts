@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { has, sh } from '../../hosts/shell.ts'
 import type { Settings } from '../../settings/settings.ts'
+import { runAgain } from '../../text.ts'
 import { type RestoreContext, Skip, type Step } from '../context.ts'
 import type { PlanNote } from '../report.ts'
 import { aptGet } from './packages.ts'
@@ -88,7 +89,7 @@ export async function mountShare(settings: Settings, share: Share): Promise<stri
   const there = await mounted(root)
   if (there !== undefined) {
     if (address === undefined || there === address) return undefined
-    return `${root} is a mount of ${there} instead of ${address}: umount ${root}, then run this again. To use that share: comfyume-backup restore --sfs ${share === 'prod' ? 'clone' : 'prod'}`
+    return `${root} is a mount of ${there} instead of ${address}. To use that share: comfyume-backup restore --sfs ${share === 'prod' ? 'clone' : 'prod'}. To use the other: umount ${root}, then ${runAgain()}`
   }
   const setting = share === 'prod' ? 'SFS_PROD' : 'SFS_CLONE'
   if (address === undefined)

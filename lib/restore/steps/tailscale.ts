@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProcessOutput } from 'zx'
 import { has, must, sh, stateOf } from '../../hosts/shell.ts'
-import { messageOf } from '../../text.ts'
+import { messageOf, runAgain } from '../../text.ts'
 import { Halt, plannedItem, type RestoreContext, Skip, type Step } from '../context.ts'
 import { bringBack } from '../files/bring-back.ts'
 import { isUp, lookForDuplicate, tailscaledHere, withKeyFile } from './tailscaled.ts'
@@ -51,20 +51,21 @@ async function putInPlace(context: RestoreContext): Promise<string> {
     if (await has('tailscaled')) return said
   } catch (error) {
     if (error instanceof Halt) throw error
-    if (error instanceof Skip) throw (await isMasked()) ? new Skip(`${error.message}. ${maskedStill}`) : error
+    if (error instanceof Skip)
+      throw (await isMasked()) ? new Skip(`${error.message}. ${maskedStill()}`) : error
     throw new Error(
-      `${messageOf(error)}. ${runs ? 'The tailscaled that runs here keeps the address that it has' : maskedStill}`,
+      `${messageOf(error)}. ${runs ? 'The tailscaled that runs here keeps the address that it has' : maskedStill()}`,
       { cause: error },
     )
   }
   throw new Error(
-    'the identity is back, but tailscaled is not installed: install tailscale and run this again, before anything starts it',
+    `the identity is back, but tailscaled is not installed: install tailscale, and before anything starts it, ${runAgain()}`,
   )
 }
 
-const maskedStill =
-  'tailscaled stays masked, because it would get another address: fix this and run this again. To accept another address: ' +
-  'systemctl unmask tailscaled, systemctl enable --now tailscaled, tailscale up --ssh=false'
+const maskedStill = () =>
+  'tailscaled stays masked, because it would get another address. To accept another one: systemctl unmask tailscaled, ' +
+  `systemctl enable --now tailscaled, tailscale up --ssh=false. Otherwise fix this, then ${runAgain()}`
 
 /** Runs once a good copy is ready: no one else may have its address, and no daemon may run here or start. */
 async function clearTheWay(context: RestoreContext): Promise<void> {
@@ -79,8 +80,8 @@ async function refuseDuplicate({ settings, watch }: RestoreContext): Promise<voi
   const asked = await lookForDuplicate(expectedAddress, authKey?.reveal())
   if (asked === 'answers')
     throw new Halt(
-      `another machine answers at ${expectedAddress}: the old instance is still up. Stop it, or its tailscaled (systemctl stop tailscaled), then run this again. ` +
-        'tailscaled is not started here',
+      `another machine answers at ${expectedAddress}: the old instance is still up, so tailscaled is not started here. ` +
+        `Stop it, or its tailscaled (systemctl stop tailscaled), then ${runAgain()}`,
     )
   if (asked === 'unknown')
     watch.note(
@@ -103,8 +104,8 @@ async function comeUp({ settings, watch }: RestoreContext): Promise<void> {
     if (here.state === 'NeedsLogin' && !tried.has('login')) {
       if (authKey === undefined)
         throw new Halt(
-          `tailscale asks for a login: the key of the identity has expired, or the machine was removed from the tailnet. Set TAILSCALE_AUTHKEY and run this again, or ` +
-            `log in by hand (tailscale up --ssh=false), and then compare the address: tailscale ip -4 must say ${expectedAddress}`,
+          `tailscale asks for a login: the key of the identity has expired, or the machine was removed from the tailnet. Log in by hand ` +
+            `(tailscale up --ssh=false) and compare the address (tailscale ip -4 must say ${expectedAddress}), or set TAILSCALE_AUTHKEY, then ${runAgain()}`,
         )
       watch.note('tailscale asks for a login: tailscale up')
       tried.set('login', { complaint: await logIn(authKey.reveal()), second })
@@ -118,7 +119,7 @@ async function comeUp({ settings, watch }: RestoreContext): Promise<void> {
       if (complaint !== '' && second - then > 5)
         throw new Halt(
           `tailscale up${what === 'login' ? ' with the key of TAILSCALE_AUTHKEY' : ''} did not help: ${complaint}. Log in by hand (tailscale up --ssh=false)` +
-            `${what === 'login' ? ', or set a key that is reusable and not ephemeral' : ''}, then run this again`,
+            `${what === 'login' ? ', or set a key that is reusable and not ephemeral' : ''}, then ${runAgain()}`,
         )
     }
     await sleep(1000)
@@ -126,7 +127,7 @@ async function comeUp({ settings, watch }: RestoreContext): Promise<void> {
   }
   throw new Halt(
     `tailscaled runs but did not come up within a minute (${[here.state, ...here.health].join('; ')}): check that this machine reaches the internet, ` +
-      'tailscale status, and journalctl -u tailscaled; then run this again',
+      `tailscale status, and journalctl -u tailscaled; then ${runAgain()}`,
   )
 }
 
@@ -161,6 +162,6 @@ function wrongAddress(expected: string, address: string | undefined): string {
   return (
     `this machine has ${address ?? 'no address'} on the tailnet instead of ${expected}: the restored identity is another machine's. ` +
     'If the old machine was removed in the admin console of tailscale, give this one its address there (edit its IPv4), or set VERDA_TAILSCALE_IP ' +
-    'to the new address here, and the address of verda in ~/.ssh/config on Mello. Then run this again'
+    `to the new address here, and the address of verda in ~/.ssh/config on Mello, then ${runAgain()}`
   )
 }

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { openFile } from '../../files/beneath.ts'
 import { must, sh } from '../../hosts/shell.ts'
 import { readDotEnv } from '../../settings/env-file.ts'
+import { runAgain } from '../../text.ts'
 import { below, plannedItem, type RestoreContext, type Step } from '../context.ts'
 import { bringBack, isBackAlready, rememberAgain } from '../files/bring-back.ts'
 import { latin1, lookThrough } from '../files/paths.ts'
@@ -56,7 +57,7 @@ export async function mustNotBeAnothers(context: RestoreContext): Promise<void> 
   const [is, wanted] = [await environmentOfCron(context), context.settings.environment]
   if (is !== wanted)
     throw new Error(
-      `${dotEnv(context)} says ENVIRONMENT=${is}, and this is ${wanted}: cron would write backups under the names of ${is}. Set it to ${wanted} there, then run this again`,
+      `${dotEnv(context)} says ENVIRONMENT=${is}, and this is ${wanted}: cron would write backups under the names of ${is}. Set it to ${wanted} there, then ${runAgain()}`,
     )
 }
 

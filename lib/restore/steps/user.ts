@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { boundMemory, chooseDecompressor } from '../../capture/compressor.ts'
 import { bash, start } from '../../hosts/process.ts'
 import { has, must, sh } from '../../hosts/shell.ts'
+import { runAgain } from '../../text.ts'
 import { plannedItem, type RestoreContext, type Step } from '../context.ts'
 import { openOffer, wholeOf } from '../files/copy.ts'
 
@@ -83,8 +84,8 @@ async function mustBeFree(uid: number): Promise<void> {
   const [group, , , members] = (await sh`getent group ${uid}`).stdout.trim().split(':')
   const groupToo = group === holder && !members ? ` && groupmod -g 60001 ${group}` : ''
   throw new Error(
-    `in the backup ${name} has number ${uid}, which here is ${holder}'s: give that user another one (usermod -u 60001 ${holder}${groupToo}), then run this again. ` +
-      `Until then the files of ${name} belong to ${holder}`,
+    `in the backup ${name} has number ${uid}, which here is ${holder}'s, so the files of ${name} belong to ${holder} for now: ` +
+      `give that user another one (usermod -u 60001 ${holder}${groupToo}), then ${runAgain()}`,
   )
 }
 
@@ -94,8 +95,8 @@ async function mustBeIdle(uid: number, wanted: number): Promise<void> {
   if (exitCode !== 0) return
   throw new Error(
     `${name} has number ${uid} here and ${wanted} in the backup, and cannot change it while it is logged in or runs something ` +
-      `(${stdout.trim().split('\n').slice(0, 3).join(', ')}): log in as root instead, or end that (loginctl terminate-user ${name}), then run this again. Until then ` +
-      `the files of ${name} belong to number ${wanted}`,
+      `(${stdout.trim().split('\n').slice(0, 3).join(', ')}), so its files belong to number ${wanted} for now: ` +
+      `log in as root instead, or end that (loginctl terminate-user ${name}), then ${runAgain()}`,
   )
 }
 

@@ -28,7 +28,6 @@ export function statusText(state: Assessment, quiet = false): string {
     .join('\n\n')
 }
 
-/** What --json prints. */
 export function statusJson(state: Assessment) {
   const withAlarm = (finding: StatusFinding) => ({ ...finding, alarm: isWrong(finding) })
   return { ...state, findings: state.findings.map(withAlarm), quiet: state.quiet.map(withAlarm) }

@@ -12,7 +12,6 @@ export interface Patience {
   idleMs: number
   /** From the start of a request to the head of its answer. */
   requestMs: number
-  /** Total tries per request. */
   attempts: number
   /** The pause before try n is random, at most backoffMs * 2^n and backoffMaxMs. */
   backoffMs: number
@@ -40,9 +39,7 @@ export interface S3Access {
 export type OnRetry = (retry: Retry) => void
 
 export interface Retry {
-  /** The store's short name. */
   store: string
-  /** What failed, and why. */
   text: string
   /** How many of the `attempts` failed so far. */
   failed: number

@@ -1,4 +1,4 @@
-import { printable } from '../../text.ts'
+import { printable, runAgain } from '../../text.ts'
 import { StoreError } from '../store.ts'
 
 /** A request to an object store failed. `transient`: the same request may succeed later. */
@@ -89,7 +89,7 @@ function adviceFor(
     return (
       `The clocks differ: this machine says ${new Date().toISOString()}, the server ` +
       `${isTime(serverTime) ? new Date(serverTime).toISOString() : 'another time'}. ` +
-      `Set this machine's clock (timedatectl set-ntp true), then run again: names and records depend on it`
+      `Set this machine's clock (timedatectl set-ntp true), because names and records depend on it, then ${runAgain()}`
     )
   }
   if (code === 'InvalidAccessKeyId')
@@ -113,15 +113,16 @@ function adviceFor(
   if (denied)
     return `The access key may not do this in bucket ${bucket}: give it Object Read & Write on that bucket, or check the bucket's locks`
   if (code === 'NoSuchUpload')
-    return 'The unfinished upload has expired on the server: run again, it starts over'
+    return `The unfinished upload has expired on the server. To start over, ${runAgain()}`
   if (code === 'ENOTFOUND')
     return `There is no host ${hostname}: check ${settings}_ENDPOINT and the name service`
   if (status === undefined && /CERT|SIGNED|TLS|SSL/i.test(code))
     return `The certificate of ${hostname} is not accepted: check ${settings}_ENDPOINT and this machine's clock`
   if (status === undefined && transientCodes.includes(code))
-    return `${hostname} does not answer: check the network and ${settings}_ENDPOINT, then run again`
-  if (status !== undefined && status >= 500) return 'The server reports a fault of its own: run again later'
-  if (status === 429) return 'The server asks for fewer requests: run again later'
+    return `${hostname} does not answer: check the network and ${settings}_ENDPOINT, then ${runAgain()}`
+  if (status !== undefined && status >= 500)
+    return `The server reports a fault of its own. Later, ${runAgain()}`
+  if (status === 429) return `The server asks for fewer requests. Later, ${runAgain()}`
   return ''
 }
 

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { runAgain } from '../../text.ts'
 import { NoSuchKey } from '../store.ts'
 import type { Connection } from './client.ts'
 import { S3Failure } from './failure.ts'
@@ -165,7 +166,7 @@ function strange(connection: Connection, key: string, why: string): S3Failure {
 function brokenOff(connection: Connection, key: string, position: number, cause: unknown): S3Failure {
   const { code = 'unknown' } = cause as { code?: string }
   return new S3Failure(
-    `${connection.name}: reading ${key} broke off at byte ${position} repeatedly (${code}): check the network, then run again`,
+    `${connection.name}: reading ${key} broke off at byte ${position} repeatedly (${code}): check the network, then ${runAgain()}`,
     code,
     undefined,
     true,

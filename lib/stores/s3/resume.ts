@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { pipeline, type Readable, Transform } from 'node:stream'
 import type { ListMultipartUploadsOutput } from '@aws-sdk/client-s3'
+import { runAgain } from '../../text.ts'
 import type { Digests } from '../digests.ts'
 import { pool } from '../pool.ts'
 import { type Receipt, StoreError } from '../store.ts'
@@ -80,7 +81,7 @@ export function contentOf(source: Source, key: string): Readable {
       const change = `from ${source.bytes} to ${bytes} bytes`
       done(
         new StoreError(
-          `the source of ${key} changed while it was read, ${change}: nothing was stored; run again when it no longer changes`,
+          `the source of ${key} changed while it was read, ${change}: nothing was stored. When it no longer changes, ${runAgain()}`,
         ),
       )
     },

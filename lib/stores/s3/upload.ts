@@ -1,5 +1,6 @@
 import { createHash, randomInt, randomUUID } from 'node:crypto'
 import { PassThrough, pipeline, Readable } from 'node:stream'
+import { runAgain } from '../../text.ts'
 import { type Digests, sha256Of } from '../digests.ts'
 import { type Limit, pool } from '../pool.ts'
 import { KeyExists, type Receipt, StoreError } from '../store.ts'
@@ -10,7 +11,6 @@ import { read } from './read.ts'
 
 export interface UploadOptions {
   partBytes: number
-  /** Parts in flight. */
   concurrency: number
   /** Up to this size content is read back whole. Larger content is sampled, about this many bytes. */
   readBackBytes: number
@@ -236,7 +236,7 @@ async function* startingWith(first: Part, rest: AsyncIterable<Part>): AsyncGener
 
 function tooManyParts(connection: Connection, key: string, partBytes: number): StoreError {
   return new StoreError(
-    `${connection.name}: ${key} is much larger than was expected: it does not fit into ${mostParts} parts of ${partBytes} bytes. Run it again`,
+    `${connection.name}: ${key} is much larger than was expected: it does not fit into ${mostParts} parts of ${partBytes} bytes; ${runAgain()}`,
   )
 }
 
@@ -366,7 +366,7 @@ async function readBack(
   const found = await lookUp(connection, key)
   if (found === undefined) {
     throw new StoreError(
-      `${connection.name}: ${key} is not there, although the server said it was: run again`,
+      `${connection.name}: ${key} is not there, although the server said it was: ${runAgain()}`,
     )
   }
   if (found.bytes !== bytes) throw mismatch(connection, key, `${found.bytes} bytes where ${bytes} were sent`)
@@ -401,6 +401,6 @@ function sample<T>(items: T[], count: number): T[] {
 function mismatch(connection: Connection, key: string, found: string): StoreError {
   return new StoreError(
     `${connection.name}: ${key} was read back and holds ${found}. It stays there without a record, so no restore ` +
-      `uses it. Run again to store the item under its next name, and ask the provider why`,
+      `uses it. Ask the provider why; to store the item under its next name, ${runAgain()}`,
   )
 }

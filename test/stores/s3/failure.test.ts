@@ -91,7 +91,7 @@ describe('the message about a failed request', () => {
       'a page in the place of an answer',
       { $metadata: { httpStatusCode: 502 }, message: '<html>\nbad gateway' },
       eu,
-      /502.*run again later/,
+      /502.*Later, run again: /,
     ],
     [
       'a certificate that is not accepted',
