@@ -109,7 +109,7 @@ test('a machine that somebody has begun to set up: other numbers, another tailsc
   const { code, stdout } = await full()
   expect(code).toBe(1)
   expect(stdout).toMatch(
-    /Z FAILED user: in the backup dev has number 1000, which here is ubuntu's: .*\(usermod -u 60001 ubuntu && groupmod -g 60001 ubuntu\)/,
+    /Z FAILED user: in the backup dev has number 1000, which here is ubuntu's, so .*\(usermod -u 60001 ubuntu && groupmod -g 60001 ubuntu\)/,
   )
   expect(stdout).toMatch(/Z done tailscale: .*tailscaled started/)
   expect(await machine.do('tailscale ip -4')).not.toBe(fresh)
