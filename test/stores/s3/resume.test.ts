@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Readable } from 'node:stream'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Source } from '../../../lib/stores/s3/resume.ts'
 import { KeyExists } from '../../../lib/stores/store.ts'
 import type { S3Server } from '../../servers/s3-server.ts'
@@ -17,12 +17,11 @@ function sourceOf(content: Buffer): Source {
   return { bytes: content.length, open: () => inPieces(content) }
 }
 
-/** A source that breaks in the middle, as a process that is killed does. */
-function brokenAt(bytes: number, content: Buffer): Source {
+/** A source that breaks in the middle, as a process that is killed does, when its whole parts have arrived. */
+function brokenAt(bytes: number, content: Buffer, server: S3Server): Source {
   async function* pieces() {
     yield* inPieces(content.subarray(0, bytes))
-    // The parts that are on their way may arrive.
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await vi.waitFor(() => expect(partsSent(server)).toHaveLength(Math.floor(bytes / partBytes)), 60_000)
     throw new Error('killed')
   }
   return { bytes: content.length, open: () => Readable.from(pieces()) }
@@ -54,7 +53,7 @@ describe('a large file', () => {
 
   it('goes on where it was broken off', async () => {
     const { server, store, another, stored } = await bench()
-    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content))).rejects.toThrow('killed')
+    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content, server))).rejects.toThrow('killed')
     expect(partsSent(server)).toEqual([1, 2, 3, 4, 5, 6])
     expect(await stored('x')).toBe('nothing')
     const progress = { sent: 0, found: 0 }
@@ -72,22 +71,22 @@ describe('a large file', () => {
     const { server, store, stored } = await bench()
     const other = Buffer.from(content)
     other.fill(1, 2 * partBytes, 3 * partBytes)
-    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, other))).rejects.toThrow('killed')
+    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, other, server))).rejects.toThrow('killed')
     await store.createFrom('x', sourceOf(content))
     expect(await stored('x')).toBe(sha256(content))
     expect(partsSent(server)).toEqual([1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10])
   })
 
   it('sends all parts again when their size was another', async () => {
-    const { store, another, stored } = await bench({ minPartBytes: 1 })
-    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content))).rejects.toThrow('killed')
+    const { server, store, another, stored } = await bench({ minPartBytes: 1 })
+    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content, server))).rejects.toThrow('killed')
     await another({ partBytes: 70_000 }).createFrom('x', sourceOf(content))
     expect(await stored('x')).toBe(sha256(content))
   })
 
   it('begins anew when the server has forgotten the unfinished upload', async () => {
     const { server, store, stored } = await bench()
-    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content))).rejects.toThrow('killed')
+    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content, server))).rejects.toThrow('killed')
     server.expireUploads()
     await store.createFrom('x', sourceOf(content))
     expect(await stored('x')).toBe(sha256(content))
@@ -95,7 +94,9 @@ describe('a large file', () => {
 
   it("does not take up the upload of a key that only begins alike, nor leave another one's parts in", async () => {
     const { server, store, stored } = await bench()
-    await expect(store.createFrom('x-large', brokenAt(6.5 * partBytes, content))).rejects.toThrow('killed')
+    await expect(store.createFrom('x-large', brokenAt(6.5 * partBytes, content, server))).rejects.toThrow(
+      'killed',
+    )
     const file = content.subarray(0, 2.5 * partBytes)
     await store.createFrom('x', sourceOf(file))
     expect(await stored('x')).toBe(sha256(file))
@@ -104,7 +105,7 @@ describe('a large file', () => {
 
   it('is recognised after the answer to the completion of a resumed upload was lost', async () => {
     const { server, store, another, stored } = await bench()
-    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content))).rejects.toThrow('killed')
+    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content, server))).rejects.toThrow('killed')
     server.fail({ operation: 'CompleteMultipartUpload', how: 'lost answer' })
     await another().createFrom('x', sourceOf(content))
     expect(await stored('x')).toBe(sha256(content))
@@ -113,7 +114,7 @@ describe('a large file', () => {
   it('loses a race against other content, resumed or not', async () => {
     const { server, store, another, stored } = await bench()
     const theirs = randomBytes(content.length)
-    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content))).rejects.toThrow('killed')
+    await expect(store.createFrom('x', brokenAt(6.5 * partBytes, content, server))).rejects.toThrow('killed')
     const meanwhile = () => another().create('x', inPieces(theirs))
     server.fail({ operation: 'CompleteMultipartUpload', meanwhile })
     await expect(another().createFrom('x', sourceOf(content))).rejects.toThrow(KeyExists)
