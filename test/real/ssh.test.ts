@@ -127,7 +127,7 @@ describe('one shared connection', () => {
     await host.run('true', [])
     cut(configFile)
     await expect.poll(() => processesOf(configFile)).toEqual([])
-    await wait(100) // Until its end is noticed here: an earlier call opens its own connection.
+    await wait(1000) // Until its end is noticed here: an earlier call opens its own connection.
     const before = connectionsMade()
     for (let n = 0; n < 5; n++) expect((await host.run('echo back', [])).stdout.toString()).toBe('back\n')
     expect(connectionsMade()).toBe(before + 1)
