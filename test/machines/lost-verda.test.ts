@@ -82,7 +82,8 @@ test('it is all still there after a reboot', async () => {
 test("the next run of the new machine's own cron is OK, and no earlier archive is gone", async () => {
   await fresh.do(`date -s "$(date -d '+1 hour' +%Y-%m-%dT%H:04:55)"
     log=/var/log/comfyume-backup.log
-    until grep -qE ' (OK|FAILED|BUSY) backup-cron' $log; do sleep 1; done 2>/dev/null; cat $log; grep -q ' OK ' $log`)
+    until grep -qE ' (OK|FAILED|BUSY) backup-cron' $log; do sleep 1; done 2>/dev/null
+    while pgrep -f '[b]ackup-cron.ts'; do sleep 1; done >/dev/null; cat $log; grep -q ' OK ' $log`)
   // An archive of the same day is replaced by what changed since.
   expect(await onShare()).toEqual(expect.arrayContaining(kept))
   expect(await share.do(bad)).toBe('')
