@@ -19,11 +19,11 @@ counts. Then the item's older copies are rotated by its keep rule. Nothing else 
     },
     settings: ['SFS_ROOT', 'SFS_CACHE', 'VERDA_ROOT', 'PROJECT_DIR', 'CONTAINER_IMAGES', 'BACKUP_PING_URL'],
   },
-  async (asked, given) => {
+  async (asked, { toolkit, ping }) => {
     const { beginBackup, planBackup, showPlan } = await import('../lib/backup/command.ts')
-    const planned = planBackup('backup-cron', asked, given.toolkit)
+    const planned = planBackup('backup-cron', asked, toolkit)
     if (asked.dryRun) return showPlan(planned, asked)
-    await using run = await beginBackup(planned, asked, given) // locks, hosts, stores
+    await using run = await beginBackup(planned, asked, ping) // locks, hosts, stores
     for (const job of run.jobs)
       await run.item(job, async (item) => {
         const found = await item.survey() // size and fingerprint; throws if it cannot be a backup

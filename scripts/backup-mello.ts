@@ -19,11 +19,11 @@ are committed and pushed when they changed, never by force. What did not change 
     },
     settings: ['MELLO_PROJECT_DIR', 'USER_DATA_HOST', ...objectStores, 'CREDENTIALS_REPO', 'BACKUP_PING_URL'],
   },
-  async (asked, given) => {
+  async (asked, { toolkit, ping }) => {
     const { beginBackup, planBackup, showPlan } = await import('../lib/backup/command.ts')
-    const planned = planBackup('backup-mello', asked, given.toolkit)
+    const planned = planBackup('backup-mello', asked, toolkit)
     if (asked.dryRun) return showPlan(planned, asked)
-    await using run = await beginBackup(planned, asked, given) // locks, hosts, stores
+    await using run = await beginBackup(planned, asked, ping) // locks, hosts, stores
     for (const job of run.jobs)
       await run.item(job, async (item) => {
         const found = await item.survey() // size and fingerprint; throws if it cannot be a backup

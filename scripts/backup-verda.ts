@@ -22,11 +22,11 @@ nothing is said of a shutdown.`,
     },
     settings: ['VERDA_SSH', 'MELLO_BACKUPS', ...objectStores, 'CONTAINER_IMAGES', 'BACKUP_PING_URL'],
   },
-  async (asked, given) => {
+  async (asked, { toolkit, ping }) => {
     const { beginBackup, planBackup, showPlan } = await import('../lib/backup/command.ts')
-    const planned = planBackup('backup-verda', asked, given.toolkit)
+    const planned = planBackup('backup-verda', asked, toolkit)
     if (asked.dryRun) return showPlan(planned, asked)
-    await using run = await beginBackup(planned, asked, given) // locks, hosts, stores
+    await using run = await beginBackup(planned, asked, ping) // locks, hosts, stores
     for (const job of run.jobs)
       await run.item(job, async (item) => {
         const found = await item.survey() // size and fingerprint; throws if it cannot be a backup

@@ -1,11 +1,10 @@
 import { tellingOfBreak } from '../cli/confirm.ts'
 import { FlagError } from '../cli/flags.ts'
-import type { Given } from '../cli/main.ts'
 import { coloured, noteLostOutput, print, printJson } from '../cli/output.ts'
-import { tell } from '../cli/ping.ts'
+import { type Pinger, tell } from '../cli/ping.ts'
 import { stateFolder } from '../files/state.ts'
 import { openHosts } from '../hosts/open.ts'
-import type { BucketName, CommandName, StoreName } from '../inventory.ts'
+import { type BucketName, type CommandName, type StoreName, stores } from '../inventory.ts'
 import { loadEnvironment, readSettings, type Settings } from '../settings/settings.ts'
 import { openStore } from '../stores/open.ts'
 import { uploadLimit } from '../stores/pool.ts'
@@ -34,7 +33,7 @@ export function planBackup(command: CommandName, asked: AskedOfBackup, toolkit: 
   const selected = selectItems({ command, ...asked })
   const named = selected.flatMap(({ stores }) => stores)
   const needed = named.filter((store) => store !== 'hetzner' || asked.to?.includes(store))
-  if (asked.limit !== undefined && !named.some((store) => store === 'r2' || store === 'hetzner'))
+  if (asked.limit !== undefined && !named.some((store) => stores[store].kind === 'object'))
     throw new FlagError('--limit is for uploads to object storage, and nothing here goes there')
   const environment = loadEnvironment(toolkit)
   const read = readSettings(environment, needed)
@@ -76,7 +75,7 @@ export interface BackupRun extends Omit<Run, 'end'>, AsyncDisposable {
 export async function beginBackup(
   { plan, settings, state }: Planned,
   asked: AskedOfBackup,
-  { ping }: Pick<Given, 'ping'>,
+  ping: Pinger,
 ): Promise<BackupRun> {
   ping.start()
   const { command, jobs } = plan

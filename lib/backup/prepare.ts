@@ -24,9 +24,9 @@ export interface Place {
 }
 
 /**
- * What to do in one store: nothing, because a copy has the same content under `key`, or a writing. Unchanged content is not written, but on
- * SFS each new day gets its own name for the same bytes, after reading them back: rotation may then remove
- * older ones.
+ * What to do in one store: nothing, because a copy has the same content under `key`, or a writing. Unchanged
+ * content is not written, but on SFS each new day gets its own name for the same bytes, after reading them
+ * back: rotation may then remove older ones.
  */
 export async function prepare(
   context: JobContext,

@@ -8,8 +8,9 @@ import { Machine } from './machine.ts'
 import { layPlace, prepareVerda } from './workshop.ts'
 
 /**
- * The power is cut at seeded moments of a backup. CUTS: how often in each place. SEED: which moments. Most cuts are looked at from outside: what
- * they would leave on the disk, while the machine goes on. After the last ones the machine really starts again.
+ * The power is cut at seeded moments of a backup. CUTS: how often in each place. SEED: which moments. Most
+ * cuts are looked at from outside: what they would leave on the disk, while the machine goes on. After the
+ * last ones the machine really starts again.
  */
 const cuts = Number(process.env.CUTS ?? 50)
 const cutsPerRun = 5
@@ -36,7 +37,7 @@ afterAll(async () => {
   }
 })
 
-/** Looks with plain tools. Prints a record that fits no archive; while an archive is replaced, its next record may be the one. */
+/** Prints each record that fits no archive; while an archive is replaced, its next record may be the one. */
 const bad = `cd "$1"/SFS-prod/cache && find . -name '*.tar.gz.sha256' | while IFS= read -r record; do
   cd "$(dirname "$record")"
   for one in "$(basename "$record")" "$(basename "$record").next"; do

@@ -12,7 +12,8 @@ import { listOf } from '../oracle/records.ts'
 import { type Kind, later, said } from '../round.ts'
 
 /**
- * Between two runs a good copy on the share or Mello rots: a bit, its end, its record, an increment's list, or all of it.
+ * Between two runs a good copy on the share or Mello rots: a bit, its end, its record, an increment's list,
+ * or all of it.
  * It must never be offered as good or cost another good copy, and the next day's run must store a good one.
  */
 export const corruption: Kind = {
